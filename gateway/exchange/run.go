@@ -1,0 +1,134 @@
+package exchange
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"portway/internal/ident"
+	"portway/internal/problem"
+	"portway/internal/traffic"
+)
+
+// Pipeline is the request path: Inbound in order until the first error or response, then the route's
+// dispatcher, then Outbound, then Finish, which sees every call.
+type Pipeline struct {
+	Inbound  []Stage
+	Dispatch map[string]Stage // by catalog.Dispatch
+	// Produced sees only what Dispatch produced; Every runs on every answer, refusals included.
+	Produced []Stage
+	Every    []Stage
+	// Finish records the call before the answer leaves; its error is logged and changes nothing.
+	Finish func(ctx context.Context, x *Exchange) error
+	// Docs is the address of the portal's problem pages, "http://…/problems/".
+	Docs  string
+	Clock ident.Clock
+	Log   *slog.Logger
+}
+
+// Run takes an exchange through the stages and leaves a complete Response on it. It never panics: a
+// panicking stage is an internal problem, and the process lives.
+func (p *Pipeline) Run(ctx context.Context, x *Exchange) {
+	produced := false
+	err := p.stages(ctx, x, p.Inbound, true)
+	if err == nil && x.Response == nil {
+		dispatch := p.Dispatch[string(x.Route.Dispatch)]
+		if dispatch == nil {
+			err = problem.New(problem.Internal, "no dispatcher for this operation")
+		} else {
+			err = p.stage(ctx, x, dispatch)
+			produced = err == nil
+		}
+	}
+	if err != nil {
+		p.refuse(x, err)
+	}
+	if produced {
+		if err := p.stages(ctx, x, p.Produced, false); err != nil {
+			p.refuse(x, err)
+		}
+	}
+	for _, s := range p.Every {
+		if err := p.stage(ctx, x, s); err != nil {
+			p.Log.ErrorContext(ctx, "outbound stage failed", "request_id", x.ID, "stage", s.Name(), "error", err.Error())
+		}
+	}
+	if x.Response == nil {
+		p.refuse(x, problem.New(problem.Internal, "the call was not answered"))
+	}
+	x.Response.Header.Set("X-Request-Id", x.ID)
+	if p.Finish != nil {
+		p.finish(ctx, x)
+	}
+}
+
+func (p *Pipeline) stages(ctx context.Context, x *Exchange, list []Stage, stopAtResponse bool) error {
+	for _, s := range list {
+		if err := p.stage(ctx, x, s); err != nil {
+			return err
+		}
+		if stopAtResponse && x.Response != nil {
+			return nil
+		}
+	}
+	return nil
+}
+
+// stage runs one stage, times it, and turns a panic into an error.
+func (p *Pipeline) stage(ctx context.Context, x *Exchange, s Stage) (err error) {
+	began := p.Clock.Now()
+	x.note = ""
+	defer func() {
+		if r := recover(); r != nil {
+			p.Log.ErrorContext(ctx, "panic", "request_id", x.ID, "stage", s.Name(), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			err = problem.New(problem.Internal, "the gateway failed; the request id names this call in our log")
+		}
+		step := traffic.Step{Stage: s.Name(), Micros: p.Clock.Now().Sub(began).Microseconds(), Result: "passed", Note: x.note}
+		if err != nil {
+			step.Result = "refused"
+		} else if x.Response != nil {
+			step.Result = "answered"
+		}
+		x.Trail = append(x.Trail, step)
+	}()
+	return s.Run(ctx, x)
+}
+
+// refuse replaces the answer by a problem. A cause goes to the log only.
+func (p *Pipeline) refuse(x *Exchange, err error) {
+	e := problem.From(err)
+	x.Err = e
+	if e.Cause != nil || e.Status() >= 500 {
+		cause := ""
+		if e.Cause != nil {
+			cause = e.Cause.Error()
+		}
+		p.Log.Error("call failed", "request_id", x.ID, "code", string(e.Code), "detail", e.Detail, "cause", cause)
+	}
+	r := &Response{Status: e.Status(), Body: e.Body(p.Docs, x.Request.Path, x.ID)}
+	r.Header.Set("Content-Type", "application/problem+json")
+	r.Header.Set("Cache-Control", "no-store")
+	if e.RetryAfter > 0 {
+		r.Header.Set("Retry-After", fmt.Sprint(problem.RetrySeconds(e.RetryAfter)))
+	}
+	for _, h := range e.Header {
+		r.Header.Add(h[0], h[1])
+	}
+	x.Response = r
+}
+
+func (p *Pipeline) finish(ctx context.Context, x *Exchange) {
+	defer func() {
+		if r := recover(); r != nil {
+			p.Log.ErrorContext(ctx, "panic", "request_id", x.ID, "stage", "finish", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		}
+	}()
+	if err := p.Finish(ctx, x); err != nil {
+		p.Log.ErrorContext(ctx, "call not recorded", "request_id", x.ID, "error", err.Error())
+	}
+}
+
+// Took is how long the exchange has taken so far.
+func (x *Exchange) Took(c ident.Clock) time.Duration { return c.Now().Sub(x.Received) }

@@ -1,0 +1,97 @@
+package mediate
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"portway/gateway/exchange"
+	"portway/internal/catalog"
+	"portway/internal/problem"
+	"portway/internal/schema"
+)
+
+// Outbound puts a backend's answer into our words. Without a mapping, status and body pass unchanged; with
+// one, an answer that is no success becomes a problem of ours, which never holds the backend's text.
+type Outbound struct{}
+
+// Name is "mediate-answer".
+func (Outbound) Name() string { return "mediate-answer" }
+
+// Run replaces Response, or refuses with resource.not_found, resource.conflict, backend.unreachable or
+// backend.bad_answer.
+func (Outbound) Run(ctx context.Context, x *exchange.Exchange) error {
+	if x.Route.Dispatch != catalog.Proxy || x.Call == nil || x.Call.Response == nil {
+		return nil
+	}
+	status := x.Response.Status
+	if status < 200 || status > 299 {
+		return refusal(x)
+	}
+	in := map[string]any{"status": json.Number(strconv.Itoa(status)), "body": nil, "request": x.Upstream.Input}
+	if len(x.Response.Body) > 0 {
+		body, err := schema.Decode(x.Response.Body, schema.Limits{})
+		if err != nil {
+			return problem.Wrap(problem.BackendBadAnswer, err, "backend %q did not answer with strict JSON", x.Backend.ID)
+		}
+		in["body"] = body
+	}
+	out, err := response(ctx, x, in)
+	if err != nil {
+		return err
+	}
+	x.Response = &exchange.Response{Status: declaredStatus(x.Route, status), Body: out}
+	x.Response.Header.Set("Content-Type", "application/json")
+	return nil
+}
+
+// refusal is the problem for an answer that is no success.
+func refusal(x *exchange.Exchange) error {
+	id := x.Backend.ID
+	switch status := x.Response.Status; {
+	case status == 404 || status == 410:
+		return problem.New(problem.NotFound, "backend %q has no such resource", id)
+	case status == 409:
+		return problem.New(problem.Conflict, "backend %q refuses because of the state of the resource", id)
+	case status == 429 || status == 503:
+		p := problem.New(problem.BackendUnreachable, "backend %q takes no calls at the moment", id)
+		p.RetryAfter = retryAfter(x.Response.Header.Get("Retry-After"))
+		return p
+	case status == 504:
+		return problem.New(problem.BackendTimeout, "backend %q waited too long for its own backend", id)
+	default:
+		return problem.New(problem.BackendBadAnswer, "backend %q answered with status %d", id, status)
+	}
+}
+
+// retryAfter reads a delay in seconds of at most an hour; 0 if there is none.
+func retryAfter(s string) time.Duration {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > 3600 {
+		return 0
+	}
+	return time.Duration(n) * time.Second
+}
+
+// declaredStatus keeps the backend's success status if the operation declares it, and takes the first that
+// the operation declares otherwise.
+func declaredStatus(r *catalog.Route, status int) int {
+	first := 0
+	for _, response := range r.Operation.Responses {
+		n, err := strconv.Atoi(response.Status)
+		if err != nil || n < 200 || n > 299 {
+			continue
+		}
+		if n == status {
+			return status
+		}
+		if first == 0 {
+			first = n
+		}
+	}
+	if first != 0 {
+		return first
+	}
+	return status
+}

@@ -1,0 +1,142 @@
+// Package app is the running program: its commands, the wiring of all rooms, and their order of start and stop.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"portway/internal/app/story"
+	"portway/internal/config"
+	"portway/internal/ident"
+)
+
+// Version is what "portway version" prints.
+const Version = "0.1.0"
+
+type commands struct {
+	Serve   config.Settings `cmd:"" help:"Run the gateway and the portal."`
+	Check   checkCommand    `cmd:"" help:"Check a contract or an installation folder without serving it."`
+	Demo    demoCommand     `cmd:"" help:"Play one order against a running portway serve --demo and show each step."`
+	Version struct{}        `cmd:"" help:"Print the version."`
+}
+
+type checkCommand struct {
+	Spec   string   `name:"spec" placeholder:"FILE" help:"An OpenAPI 3.x or Swagger 2.0 document."`
+	Ref    []string `name:"ref" placeholder:"URL=FILE" help:"Offline copy of a document that --spec refers to; repeatable."`
+	Config string   `name:"config" placeholder:"DIR" help:"An installation folder with specs/ and policies/."`
+}
+
+type demoCommand struct {
+	ReadyFile string `name:"ready-file" required:"" placeholder:"PATH" help:"The ready file of the running program."`
+}
+
+// failure is an error that was already reported in full.
+var failure = errors.New("failed")
+
+// Main runs the program and returns its exit code: 0 done, 1 failed. Problems go to stderr, one line each.
+func Main(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return Run(ctx, args, os.LookupEnv, stdout, stderr)
+}
+
+// Run is Main with its context and environment given: two of them live side by side in one process.
+func Run(ctx context.Context, args []string, lookup func(string) (string, bool), stdout, stderr io.Writer) int {
+	err := run(ctx, args, lookup, stdout, stderr)
+	if err == nil {
+		return 0
+	}
+	if !errors.Is(err, failure) {
+		for _, line := range strings.Split(strings.TrimRight(err.Error(), "\n"), "\n") {
+			fmt.Fprintln(stderr, "portway: "+line)
+		}
+	}
+	return 1
+}
+
+// exited carries the code kong wants to leave with after printing help.
+type exited int
+
+func run(ctx context.Context, args []string, lookup func(string) (string, bool), stdout, stderr io.Writer) (err error) {
+	defer func() {
+		if code, ok := recover().(exited); ok && code != 0 {
+			err = failure
+		} else if !ok {
+			return
+		}
+	}()
+	var c commands
+	parser, err := kong.New(&c, kong.Name("portway"),
+		kong.Description("The governed place between your systems and the companies that move your goods. "+
+			"Every flag of serve is also an environment variable (--data is PORTWAY_DATA) and a key of portway.yaml in the --config folder."),
+		kong.Writers(stdout, stderr), kong.Exit(func(code int) { panic(exited(code)) }),
+		kong.Resolvers(environment(lookup)), kong.UsageOnError())
+	if err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		return err
+	}
+	getenv := func(name string) string { v, _ := lookup(name); return v }
+	switch parsed.Command() {
+	case "serve":
+		return serve(ctx, &c.Serve, getenv, stdout, stderr)
+	case "check":
+		return check(&c.Check, stdout)
+	case "demo":
+		return story.Play(ctx, c.Demo.ReadyFile, ident.System{}, stdout)
+	case "version":
+		fmt.Fprintln(stdout, "portway "+Version)
+	}
+	return nil
+}
+
+// environment resolves flags that were not given: from the environment, else from portway.yaml of the
+// --config folder.
+func environment(lookup func(string) (string, bool)) kong.Resolver {
+	var file map[string]string
+	var read bool
+	return kong.ResolverFunc(func(c *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		if v, ok := lookup(config.EnvName(flag.Name)); ok {
+			return v, nil
+		}
+		if flag.Name == "help" || flag.Name == "config" {
+			return nil, nil
+		}
+		if !read {
+			read = true
+			var err error
+			if file, err = config.ReadFile(configDir(c, lookup)); err != nil {
+				return nil, err
+			}
+		}
+		if v, ok := file[flag.Name]; ok {
+			return v, nil
+		}
+		return nil, nil
+	})
+}
+
+func configDir(c *kong.Context, lookup func(string) (string, bool)) string {
+	for _, f := range c.Flags() {
+		if f.Name == "config" {
+			if s, ok := c.FlagValue(f).(string); ok && s != "" {
+				return s
+			}
+		}
+	}
+	v, _ := lookup(config.EnvName("config"))
+	return v
+}

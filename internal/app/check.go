@@ -1,0 +1,87 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"portway/internal/catalog"
+	"portway/internal/ident"
+	"portway/internal/openapi"
+	"portway/policies"
+	"portway/specs"
+)
+
+// check reports on a contract or an installation folder. It fails when operations cannot be built or a file
+// of the folder is wrong.
+func check(c *checkCommand, out io.Writer) error {
+	switch {
+	case (c.Spec == "") == (c.Config == ""):
+		return fmt.Errorf("check: give either --spec FILE or --config DIR")
+	case c.Spec != "":
+		return checkSpec(c, out)
+	}
+	return checkConfig(c.Config, out)
+}
+
+func checkSpec(c *checkCommand, out io.Writer) error {
+	doc, findings, err := readSpec(c.Spec, c.Ref)
+	if err != nil && doc == nil {
+		return fmt.Errorf("check: %s: %w", c.Spec, err)
+	}
+	if err := errors.Join(err, openapi.Report(out, doc, findings)); err != nil {
+		return fmt.Errorf("check: %s: %w", c.Spec, err)
+	}
+	for _, f := range findings {
+		if f.Severity == openapi.SeverityError {
+			return failure
+		}
+	}
+	return nil
+}
+
+func readSpec(file string, refs []string) (*openapi.Document, []openapi.Finding, error) {
+	src, err := os.ReadFile(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	opts := openapi.Options{File: file, References: map[string][]byte{}}
+	for _, r := range refs {
+		url, path, ok := strings.Cut(r, "=")
+		if !ok {
+			return nil, nil, fmt.Errorf("--ref %q is not URL=FILE", r)
+		}
+		if opts.References[url], err = os.ReadFile(path); err != nil {
+			return nil, nil, err
+		}
+	}
+	return openapi.Load(src, opts)
+}
+
+// checkConfig loads an installation folder as serve would, with every backend address taken as given.
+func checkConfig(dir string, out io.Writer) error {
+	src := catalog.Sources{StdSpecs: specs.Files, StdPolicies: policies.Files, Clock: ident.System{},
+		Specs: os.DirFS(filepath.Join(dir, "specs")), Policies: os.DirFS(filepath.Join(dir, "policies")),
+		ResolveURL: func(ref string) (string, error) { return ref, nil }}
+	snap, problems := catalog.Load(src)
+	_, partners := readPartners(src.Policies)
+	problems = append(problems, partners...)
+	if err := problems.Err(); err != nil {
+		return err
+	}
+	operations := 0
+	for _, a := range snap.APIs {
+		for _, v := range a.Versions {
+			operations += len(v.Routes)
+		}
+	}
+	for _, w := range snap.Warnings {
+		fmt.Fprintf(out, "%s:%d: %s %s: %s\n", w.File, w.Line, w.Severity, w.Rule, w.Message)
+	}
+	fmt.Fprintf(out, "%d APIs, %d operations, %d backends, %d mappings, %d event types: no problem\n",
+		len(snap.APIs), operations, len(snap.Backends), len(snap.Mappings), len(snap.Events))
+	return nil
+}

@@ -1,0 +1,107 @@
+// Package datafile reads the YAML files that hold policies, mappings and guides: strictly (unknown and
+// duplicate keys are errors) and with every problem of a file at once, each with its line.
+package datafile
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"sort"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Problem is one thing wrong with a data file.
+type Problem struct {
+	File    string
+	Line    int // from 1; 0 when the file as a whole is meant
+	Message string
+}
+
+// Error is "file:line: message".
+func (p Problem) Error() string {
+	if p.Line == 0 {
+		return p.File + ": " + p.Message
+	}
+	return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Message)
+}
+
+// Problems is a list of problems as one error.
+type Problems []Problem
+
+// Error lists the problems, one a line, in order of file and line.
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i := range p {
+		lines[i] = p[i].Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Err returns p as an error, nil when there is no problem.
+func (p Problems) Err() error {
+	if len(p) == 0 {
+		return nil
+	}
+	sort.SliceStable(p, func(i, j int) bool {
+		if p[i].File != p[j].File {
+			return p[i].File < p[j].File
+		}
+		return p[i].Line < p[j].Line
+	})
+	return p
+}
+
+// Head is what every data file begins with; the struct a file decodes into embeds it with `yaml:",inline"`.
+type Head struct {
+	Kind   string `yaml:"kind"`
+	Schema int    `yaml:"schema"`
+}
+
+// MaxBytes is the largest data file that is read.
+const MaxBytes = 512 << 10
+
+// Decode reads src, named file in messages, into a struct with yaml tags. Every file begins with its kind and
+// "schema: 1"; want is the kind expected.
+func Decode(file, want string, src []byte, into any) Problems {
+	if len(src) > MaxBytes {
+		return Problems{{File: file, Message: fmt.Sprintf("larger than %d bytes", MaxBytes)}}
+	}
+	var head Head
+	if err := yaml.Load(src, &head); err != nil {
+		return problems(file, err)
+	}
+	if head.Kind != want {
+		return Problems{{File: file, Line: 1, Message: fmt.Sprintf("kind is %q: this folder holds kind %q", head.Kind, want)}}
+	}
+	if head.Schema != 1 {
+		return Problems{{File: file, Line: 1, Message: fmt.Sprintf("schema is %d: this program reads schema 1", head.Schema)}}
+	}
+	if err := yaml.Load(src, into, yaml.WithKnownFields()); err != nil {
+		return problems(file, err)
+	}
+	return nil
+}
+
+var lineIn = regexp.MustCompile(`line (\d+)`)
+
+func problems(file string, err error) Problems {
+	var many *yaml.LoadErrors
+	if errors.As(err, &many) {
+		var out Problems
+		for _, e := range many.Errors {
+			out = append(out, Problem{File: file, Line: e.Mark.Line, Message: e.Message})
+		}
+		return out
+	}
+	var one *yaml.LoadError
+	if errors.As(err, &one) {
+		return Problems{{File: file, Line: one.Mark.Line, Message: one.Message}}
+	}
+	p := Problem{File: file, Message: err.Error()}
+	if m := lineIn.FindStringSubmatch(p.Message); m != nil {
+		fmt.Sscan(m[1], &p.Line)
+	}
+	return Problems{p}
+}

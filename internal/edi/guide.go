@@ -1,0 +1,398 @@
+package edi
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// Guide is a compiled implementation guide of one transaction set in one version. It is immutable and
+// safe for concurrent use.
+type Guide struct {
+	Format       string // "x12"
+	Set          string // ST01, for example "945"
+	Version      string // GS08 without industry suffix, for example "004010"
+	FunctionalID string // GS01 that carries the set, for example "SW"
+	Title        string
+	root         node
+}
+
+// Problem is one thing wrong with a guide file.
+type Problem struct {
+	File    string
+	Line    int
+	Message string
+}
+
+// String returns "file:line: message".
+func (p Problem) String() string { return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Message) }
+
+// node is one place of the structure: a segment, or a loop that its first segment opens.
+type node struct {
+	id        string
+	key       string
+	mandatory bool
+	max       int
+	loop      bool
+	seg       *segmentDef
+	children  []*node
+}
+
+// maxChildren is the number of places one loop can have; the reader keeps its counts in fixed arrays.
+const maxChildren = 32
+
+type segmentDef struct {
+	elements []elementDef // by position; a place without name is not used
+	shifts   []shift
+}
+
+// shift is a known misalignment: some senders put an extra empty element at position at.
+type shift struct {
+	at, element, longer int
+}
+
+type elementDef struct {
+	name      string
+	ref       string // X12 data element number, AK402
+	kind      byte   // 'A' AN, 'I' ID, 'D' DT, 'T' TM, 'N' Nn, 'R' R
+	implied   int    // decimal places of Nn
+	min, max  int
+	mandatory bool
+	codes     map[string]bool
+	list      string // the element is a member of the objects in this list
+	opens     bool   // the element begins a new object of its list
+}
+
+// text is a YAML scalar that remembers its line.
+type text struct {
+	value string
+	line  int
+}
+
+// UnmarshalYAML takes any scalar as written.
+func (t *text) UnmarshalYAML(n *yaml.Node) error {
+	if n.Kind != yaml.ScalarNode {
+		return errors.New("a plain value is expected")
+	}
+	t.value, t.line = n.Value, n.Line
+	return nil
+}
+
+type guideDoc struct {
+	Kind       text                  `yaml:"kind"`
+	Schema     text                  `yaml:"schema"`
+	Format     text                  `yaml:"format"`
+	Set        text                  `yaml:"set"`
+	Version    text                  `yaml:"version"`
+	Functional text                  `yaml:"functional"`
+	Title      text                  `yaml:"title"`
+	Segments   map[string]segmentDoc `yaml:"segments"`
+	Structure  []nodeDoc             `yaml:"structure"`
+}
+
+type segmentDoc struct {
+	Title    string       `yaml:"title"`
+	Elements []elementDoc `yaml:"elements"`
+	Shifts   []shiftDoc   `yaml:"shifts"`
+	line     int
+}
+
+type elementDoc struct {
+	Pos   int      `yaml:"pos"`
+	Name  string   `yaml:"name"`
+	Ref   string   `yaml:"ref"`
+	Type  string   `yaml:"type"`
+	Min   int      `yaml:"min"`
+	Max   int      `yaml:"max"`
+	Usage string   `yaml:"usage"`
+	Codes []string `yaml:"codes"`
+	List  string   `yaml:"list"`
+	line  int
+}
+
+type shiftDoc struct {
+	At         int `yaml:"at"`
+	Element    int `yaml:"element"`
+	LongerThan int `yaml:"longerThan"`
+	line       int
+}
+
+type nodeDoc struct {
+	Segment  string    `yaml:"segment"`
+	Loop     string    `yaml:"loop"`
+	Key      string    `yaml:"key"`
+	Usage    string    `yaml:"usage"`
+	Max      int       `yaml:"max"`
+	Contains []nodeDoc `yaml:"contains"`
+	line     int
+}
+
+// UnmarshalYAML decodes strictly and keeps the line.
+func (d *segmentDoc) UnmarshalYAML(n *yaml.Node) error {
+	type plain segmentDoc
+	d.line = n.Line
+	return n.Load((*plain)(d), yaml.WithKnownFields())
+}
+
+// UnmarshalYAML decodes strictly and keeps the line.
+func (d *elementDoc) UnmarshalYAML(n *yaml.Node) error {
+	type plain elementDoc
+	d.line = n.Line
+	return n.Load((*plain)(d), yaml.WithKnownFields())
+}
+
+// UnmarshalYAML decodes strictly and keeps the line.
+func (d *shiftDoc) UnmarshalYAML(n *yaml.Node) error {
+	type plain shiftDoc
+	d.line = n.Line
+	return n.Load((*plain)(d), yaml.WithKnownFields())
+}
+
+// UnmarshalYAML decodes strictly and keeps the line.
+func (d *nodeDoc) UnmarshalYAML(n *yaml.Node) error {
+	type plain nodeDoc
+	d.line = n.Line
+	return n.Load((*plain)(d), yaml.WithKnownFields())
+}
+
+// LoadGuide compiles a guide document (kind: guide, schema: 1, format: x12). On any problem the guide is
+// nil and every problem is listed, in the order of the lines.
+func LoadGuide(file string, src []byte) (*Guide, []Problem) {
+	c := &guideCompiler{file: file}
+	var doc guideDoc
+	if err := yaml.Load(src, &doc, yaml.WithKnownFields(), yaml.WithUniqueKeys()); err != nil {
+		c.yaml(err)
+		return nil, c.problems
+	}
+	g := c.compile(&doc)
+	if len(c.problems) > 0 {
+		sort.SliceStable(c.problems, func(i, j int) bool { return c.problems[i].Line < c.problems[j].Line })
+		return nil, c.problems
+	}
+	return g, nil
+}
+
+type guideCompiler struct {
+	file     string
+	problems []Problem
+	segments map[string]*segmentDef
+	used     map[string]bool
+}
+
+func (c *guideCompiler) add(line int, format string, args ...any) {
+	c.problems = append(c.problems, Problem{File: c.file, Line: max(line, 1), Message: fmt.Sprintf(format, args...)})
+}
+
+// yaml turns the decoder's errors into problems in our words.
+func (c *guideCompiler) yaml(err error) {
+	var many *yaml.LoadErrors
+	var one *yaml.LoadError
+	switch {
+	case errors.As(err, &many):
+		for _, e := range many.Errors {
+			c.add(e.Mark.Line, "%s", yamlMessage(e.Message))
+		}
+	case errors.As(err, &one):
+		c.add(one.Mark.Line, "%s", yamlMessage(one.Message))
+	default:
+		c.add(1, "not a YAML document")
+	}
+}
+
+func yamlMessage(m string) string {
+	if f, _, ok := strings.Cut(strings.TrimPrefix(m, "field "), " not found in type "); ok {
+		return fmt.Sprintf("unknown field %q", f)
+	}
+	if strings.HasPrefix(m, "cannot construct ") {
+		return "the value has the wrong type"
+	}
+	return strings.TrimPrefix(m, "yaml: ")
+}
+
+func (c *guideCompiler) compile(doc *guideDoc) *Guide {
+	want := func(t text, field, value string) {
+		if t.value != value {
+			c.add(t.line, "%s must be %q", field, value)
+		}
+	}
+	want(doc.Kind, "kind", "guide")
+	want(doc.Schema, "schema", "1")
+	want(doc.Format, "format", "x12")
+	if len(doc.Set.value) != 3 || !digits(doc.Set.value) {
+		c.add(doc.Set.line, "set must be the three digits of ST01, quoted")
+	}
+	if len(doc.Version.value) != 6 || !digits(doc.Version.value) {
+		c.add(doc.Version.line, "version must be the six digits of GS08, quoted")
+	}
+	if len(doc.Functional.value) != 2 {
+		c.add(doc.Functional.line, "functional must be the two letters of GS01")
+	}
+	c.segments, c.used = map[string]*segmentDef{}, map[string]bool{}
+	for id, d := range doc.Segments {
+		if !segmentID(id) {
+			c.add(d.line, "%q is not a segment identifier", id)
+		}
+		c.segments[id] = c.segment(id, &d)
+	}
+	if len(doc.Structure) == 0 {
+		c.add(1, "structure is missing")
+	}
+	g := &Guide{Format: "x12", Set: doc.Set.value, Version: doc.Version.value,
+		FunctionalID: doc.Functional.value, Title: doc.Title.value}
+	g.root = node{id: "ST", loop: true, max: 1, children: c.nodes(doc.Structure, 1)}
+	for id, d := range doc.Segments {
+		if !c.used[id] {
+			c.add(d.line, "segment %s is defined but not part of the structure", id)
+		}
+	}
+	return g
+}
+
+func (c *guideCompiler) nodes(docs []nodeDoc, depth int) []*node {
+	if len(docs) > maxChildren {
+		c.add(docs[0].line, "a loop can have %d places at most", maxChildren)
+		return nil
+	}
+	if depth > 8 {
+		c.add(docs[0].line, "loops can be nested eight deep at most")
+		return nil
+	}
+	keys := map[string]bool{}
+	out := make([]*node, 0, len(docs))
+	for i := range docs {
+		d := &docs[i]
+		n := &node{id: d.Segment, key: d.Key, mandatory: d.Usage == "M", max: d.Max}
+		if d.Loop != "" {
+			n.id, n.loop = d.Loop, true
+		}
+		switch {
+		case (d.Segment == "") == (d.Loop == ""):
+			c.add(d.line, "give either segment or loop")
+		case c.segments[n.id] == nil:
+			c.add(d.line, "segment %s is not defined under segments", n.id)
+		case d.Segment != "" && len(d.Contains) > 0:
+			c.add(d.line, "only a loop can have contains")
+		}
+		n.seg = c.segments[n.id]
+		c.used[n.id] = true
+		if d.Usage != "M" && d.Usage != "O" {
+			c.add(d.line, "usage of %s must be M or O", n.id)
+		}
+		if d.Max < 1 {
+			c.add(d.line, "max of %s must be at least 1", n.id)
+		}
+		if n.key == "" {
+			n.key = strings.ToLower(n.id)
+		}
+		if keys[n.key] || strings.HasPrefix(n.key, "_") {
+			c.add(d.line, "key %q is used twice in one loop or begins with _", n.key)
+		}
+		keys[n.key] = true
+		if len(d.Contains) > 0 {
+			n.children = c.nodes(d.Contains, depth+1)
+			c.clashes(n, d.line)
+		}
+		out = append(out, n)
+	}
+	return out
+}
+
+// clashes finds element names of a loop's first segment that are also keys of places in the loop.
+func (c *guideCompiler) clashes(n *node, line int) {
+	if n.seg == nil {
+		return
+	}
+	for _, child := range n.children {
+		for _, e := range n.seg.elements {
+			if e.name == child.key && e.list == "" || e.list == child.key {
+				c.add(line, "key %q is also an element of %s", child.key, n.id)
+			}
+		}
+	}
+}
+
+func (c *guideCompiler) segment(id string, d *segmentDoc) *segmentDef {
+	s := &segmentDef{}
+	names, first := map[string]bool{}, map[string]string{}
+	for i := range d.Elements {
+		e := &d.Elements[i]
+		if e.Pos < 1 || e.Pos > 99 {
+			c.add(e.line, "pos must be 1 to 99")
+			continue
+		}
+		for len(s.elements) < e.Pos {
+			s.elements = append(s.elements, elementDef{})
+		}
+		if s.elements[e.Pos-1].name != "" {
+			c.add(e.line, "%s has two elements at position %d", id, e.Pos)
+		}
+		def := c.element(id, e)
+		if e.List != "" {
+			if first[e.List] == "" {
+				first[e.List] = e.Name
+			}
+			def.opens = first[e.List] == e.Name
+		} else if names[e.Name] {
+			c.add(e.line, "%s has two elements named %q", id, e.Name)
+		}
+		names[e.Name] = names[e.Name] || e.List == ""
+		s.elements[e.Pos-1] = def
+	}
+	for _, sh := range d.Shifts {
+		if sh.At < 1 || sh.Element <= sh.At || sh.LongerThan < 1 {
+			c.add(sh.line, "a shift needs at, element (behind at) and longerThan")
+		}
+		s.shifts = append(s.shifts, shift{at: sh.At, element: sh.Element, longer: sh.LongerThan})
+	}
+	return s
+}
+
+func (c *guideCompiler) element(id string, e *elementDoc) elementDef {
+	def := elementDef{name: e.Name, ref: e.Ref, min: e.Min, max: e.Max, mandatory: e.Usage == "M", list: e.List}
+	if e.Name == "" || strings.HasPrefix(e.Name, "_") || strings.ContainsAny(e.Name, ". []\"") {
+		c.add(e.line, "element %d of %s needs a plain name", e.Pos, id)
+	}
+	if e.Usage != "M" && e.Usage != "O" {
+		c.add(e.line, "usage of %s-%02d must be M or O", id, e.Pos)
+	}
+	if e.Min < 1 || e.Max < e.Min {
+		c.add(e.line, "min and max of %s-%02d are not lengths", id, e.Pos)
+	}
+	switch {
+	case e.Type == "AN" || e.Type == "ID" || e.Type == "R":
+		def.kind = e.Type[0]
+	case e.Type == "DT" || e.Type == "TM":
+		def.kind = e.Type[0]
+	case len(e.Type) == 2 && e.Type[0] == 'N' && e.Type[1] >= '0' && e.Type[1] <= '9':
+		def.kind, def.implied = 'N', int(e.Type[1]-'0')
+	default:
+		c.add(e.line, "type of %s-%02d must be AN, ID, DT, TM, R or N0 to N9", id, e.Pos)
+	}
+	for _, code := range e.Codes {
+		if def.codes == nil {
+			def.codes = map[string]bool{}
+		}
+		def.codes[code] = true
+	}
+	return def
+}
+
+// segmentID reports whether id has the form of a segment identifier: two or three of A-Z and 0-9,
+// beginning with a letter.
+func segmentID(id string) bool {
+	if len(id) < 2 || len(id) > 3 || id[0] < 'A' || id[0] > 'Z' {
+		return false
+	}
+	for i := 1; i < len(id); i++ {
+		if c := id[i]; (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
+
+func position(n int) string { return strconv.Itoa(n) }

@@ -1,0 +1,485 @@
+// Package mapping compiles mapping documents and applies them: a source tree (X12, JSON, files) becomes
+// canonical event data or another partner's JSON. A mapping is data: paths, code tables, types and, for the
+// rest, jq expressions (gojq). It is pure: no input or output, no clock, no floats; the same document always
+// gives the same result, or violations that name the target field, the expression and the source position,
+// and never a value.
+package mapping
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/itchyny/gojq"
+	"go.yaml.in/yaml/v4"
+)
+
+// Problem is one thing wrong with a mapping document.
+type Problem struct {
+	File    string
+	Line    int
+	Message string
+}
+
+// String returns "file:line: message".
+func (p Problem) String() string { return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Message) }
+
+// Source says what a mapping reads: Format "x12" with Set (ST01) and Version (GS08), or "json".
+type Source struct {
+	Format, Set, Version string
+}
+
+// Mapping is a compiled mapping document. It is immutable and safe for concurrent use.
+type Mapping struct {
+	File    string // as given to Compile
+	Name    string // file name without folder and extension
+	Version int    // of the document; a version in use never changes
+	Source  Source
+	Target  string // event type, or "json"
+
+	let    []*expression
+	lets   []any // values of let that need no document, nil for the others
+	fixed  []bool
+	fields []*field
+	tests  []testDoc
+}
+
+// maxSource is the largest mapping document.
+const maxSource = 512 << 10
+
+// field is one compiled target field.
+type field struct {
+	to        []string
+	label     string // to, as written
+	expr      *expression
+	constant  any
+	isConst   bool
+	each      *each
+	when      *expression
+	where     *expression
+	value     *expression
+	unit      *expression
+	kind      string
+	formats   []timeFormat
+	zone      *time.Location // nil: the partner's
+	required  bool
+	fallback  any
+	hasDef    bool
+	warnDef   bool
+	table     map[string]any
+	tableName string
+	onMissing string
+	fields    []*field
+}
+
+type compiler struct {
+	file     string
+	problems []Problem
+	vars     []string
+	tables   map[string]map[string]any
+}
+
+func (c *compiler) add(line int, format string, args ...any) {
+	c.problems = append(c.problems, Problem{File: c.file, Line: max(line, 1), Message: fmt.Sprintf(format, args...)})
+}
+
+// Compile reads a mapping document (kind: mapping, schema: 1). On any problem the mapping is nil and every
+// problem is listed in the order of the lines. file is used in messages and for the name.
+func Compile(file string, src []byte) (*Mapping, []Problem) {
+	c := &compiler{file: file, vars: slices.Clone(fixedVariables), tables: map[string]map[string]any{}}
+	if len(src) > maxSource {
+		c.add(1, "the document is larger than %d bytes", maxSource)
+		return nil, c.problems
+	}
+	var doc document
+	if err := yaml.Load(src, &doc, yaml.WithKnownFields(), yaml.WithUniqueKeys()); err != nil {
+		c.loadProblems(err)
+		return nil, c.problems
+	}
+	m := c.mapping(&doc)
+	if len(c.problems) > 0 {
+		sort.SliceStable(c.problems, func(i, j int) bool { return c.problems[i].Line < c.problems[j].Line })
+		return nil, c.problems
+	}
+	return m, nil
+}
+
+func (c *compiler) mapping(doc *document) *Mapping {
+	want := func(t text, name, value string) {
+		if t.value != value {
+			c.add(t.line, "%s must be %q", name, value)
+		}
+	}
+	want(doc.Kind, "kind", "mapping")
+	want(doc.Schema, "schema", "1")
+	base := path.Base(c.file)
+	m := &Mapping{File: c.file, Name: strings.TrimSuffix(base, path.Ext(base)), Target: doc.Target.value, tests: doc.Tests,
+		Source: Source{Format: doc.Source.Format.value, Set: doc.Source.Set.value, Version: doc.Source.Version.value}}
+	var err error
+	if m.Version, err = strconv.Atoi(doc.Version.value); err != nil || m.Version < 1 {
+		c.add(doc.Version.line, "version must be a whole number from 1")
+	}
+	switch m.Source.Format {
+	case "json":
+	case "x12":
+		if m.Source.Set == "" || m.Source.Version == "" {
+			c.add(doc.Source.Format.line, "source needs set and version for x12")
+		}
+	default:
+		c.add(doc.Source.Format.line, `source.format must be "json" or "x12"`)
+	}
+	if m.Target == "" {
+		c.add(doc.Target.line, `target is missing: an event type or "json"`)
+	}
+	c.readTables(doc)
+	c.readLet(&doc.Let, m)
+	if len(doc.Fields) == 0 {
+		c.add(1, "fields is missing")
+	}
+	m.fields = c.fields(doc.Fields, 0)
+	for i := range doc.Tests {
+		t := &doc.Tests[i]
+		if t.Name.value == "" || t.In.value == "" || (t.Out.value == "") == (len(t.Errors) == 0) {
+			c.add(t.line, "a test needs name, in, and either out or errors")
+		}
+		if t.Vars.Kind != 0 {
+			if v, err := value(&t.Vars, 0); err != nil {
+				c.add(t.Vars.Line, "vars: %s", err)
+			} else if _, ok := v.(map[string]any); !ok {
+				c.add(t.Vars.Line, "vars must be an object")
+			}
+		}
+		if _, err := time.LoadLocation(t.Zone.value); err != nil {
+			c.add(t.Zone.line, "zone is not an IANA time zone")
+		}
+	}
+	return m
+}
+
+func (c *compiler) readTables(doc *document) {
+	for name, n := range doc.Tables {
+		v, err := value(&n, 0)
+		t, ok := v.(map[string]any)
+		if err != nil || !ok || len(t) == 0 {
+			c.add(n.Line, "table %q must be an object of codes", name)
+			continue
+		}
+		c.tables[name] = t
+	}
+}
+
+func (c *compiler) readLet(n *yaml.Node, m *Mapping) {
+	if n.Kind == 0 {
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		c.add(n.Line, "let must be an object of expressions")
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		name, v := n.Content[i], n.Content[i+1]
+		var t text
+		if err := t.UnmarshalYAML(v); err != nil || !identifier(name.Value) {
+			c.add(name.Line, "let needs a plain name and an expression")
+			continue
+		}
+		if slices.Contains(c.vars, "$"+name.Value) {
+			c.add(name.Line, "$%s is already defined", name.Value)
+			continue
+		}
+		e, constant := c.expression(t, "let "+name.Value)
+		c.vars = append(c.vars, "$"+name.Value)
+		if e == nil {
+			continue
+		}
+		var fixedValue any
+		if constant {
+			s := &scope{cost: newBudget(context.Background()), vars: make([]any, e.vars)}
+			s.vars[varBudget] = s.cost
+			var err error
+			if fixedValue, err = e.evaluate(s); err != nil {
+				c.add(t.line, "let %s: %s", name.Value, reason(err))
+			}
+		}
+		m.let, m.lets, m.fixed = append(m.let, e), append(m.lets, fixedValue), append(m.fixed, constant)
+	}
+}
+
+func identifier(s string) bool {
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '_' && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// expression compiles one expression; constant says that it needs no document. nil after a problem.
+func (c *compiler) expression(t text, what string) (e *expression, constant bool) {
+	if strings.TrimSpace(t.value) == "" {
+		c.add(t.line, "%s: the expression is empty", what)
+		return nil, false
+	}
+	q, err := gojq.Parse(t.value)
+	if err != nil {
+		line := t.first
+		var pe *gojq.ParseError
+		if errors.As(err, &pe) {
+			line += strings.Count(strings.TrimRight(t.value[:min(max(pe.Offset, 0), len(t.value))], "\n"), "\n")
+		}
+		c.add(line, "%s: %s", what, err)
+		return nil, false
+	}
+	e = &expression{src: strings.Join(strings.Fields(t.value), " "), lead: lead(q), vars: len(c.vars)}
+	if e.direct = toDirect(q, c.vars); e.direct != nil {
+		return e, e.direct.isConst && e.direct.alt == nil
+	}
+	constant = isConstant(q)
+	g := &guard{}
+	g.query(q)
+	for _, p := range g.problems {
+		c.add(t.line, "%s: %s", what, p)
+	}
+	if len(g.problems) > 0 {
+		return nil, false
+	}
+	if e.code, err = gojq.Compile(q, options(c.vars)...); err != nil {
+		c.add(t.line, "%s: %s", what, err)
+		return nil, false
+	}
+	return e, constant
+}
+
+// isConstant reports whether the query consists of literals only.
+func isConstant(q *gojq.Query) bool {
+	if q == nil || q.Term == nil || q.Op != 0 || len(q.FuncDefs) > 0 || len(q.Term.SuffixList) > 0 {
+		return false
+	}
+	switch t := q.Term; t.Type {
+	case gojq.TermTypeObject:
+		for _, kv := range t.Object.KeyVals {
+			if kv.KeyQuery != nil || kv.KeyString != nil && kv.KeyString.Queries != nil || !isConstant(kv.Val) {
+				return false
+			}
+		}
+		return true
+	case gojq.TermTypeArray:
+		return t.Array.Query == nil || isConstant(t.Array.Query)
+	}
+	return isLiteral(q) && q.Term.Type != gojq.TermTypeUnary
+}
+
+// optional compiles an expression when it is given.
+func (c *compiler) optional(t text, what string) *expression {
+	if !t.set {
+		return nil
+	}
+	e, _ := c.expression(t, what)
+	return e
+}
+
+var kinds = []string{"", "string", "int", "number", "decimal", "bool", "date", "datetime", "quantity", "money", "object", "array"}
+
+func (c *compiler) fields(docs []fieldDoc, depth int) []*field {
+	if depth > 8 {
+		c.add(docs[0].line, "fields are nested too deep")
+		return nil
+	}
+	seen := map[string]bool{}
+	out := make([]*field, 0, len(docs))
+	for i := range docs {
+		d := &docs[i]
+		f := c.field(d, depth)
+		if seen[f.label] {
+			c.add(d.To.line, "field %s is set twice", f.label)
+		}
+		for other := range seen {
+			if strings.HasPrefix(f.label, other+".") || strings.HasPrefix(other, f.label+".") {
+				c.add(d.To.line, "fields %s and %s overlap", other, f.label)
+			}
+		}
+		seen[f.label] = true
+		out = append(out, f)
+	}
+	return out
+}
+
+func (c *compiler) field(d *fieldDoc, depth int) *field {
+	f := &field{label: d.To.value, to: strings.Split(d.To.value, "."), kind: d.Type.value, required: d.Required, onMissing: d.OnMissing.value}
+	what := "field " + f.label
+	if slices.Contains(f.to, "") {
+		c.add(d.line, "to must name the target field, like carrier.scac")
+	}
+	if !slices.Contains(kinds, f.kind) {
+		c.add(d.Type.line, "%s: type must be one of %s", what, strings.Join(kinds[1:], ", "))
+	}
+	f.expr = c.optional(d.Expr, what)
+	f.when, f.where = c.optional(d.When, what+" when"), c.optional(d.Where, what+" where")
+	f.value, f.unit = c.optional(d.Value, what+" value"), c.optional(d.Unit, what+" unit")
+	if d.Each.set {
+		f.each = c.each(d.Each, what+" each")
+	}
+	if d.Const.Kind != 0 {
+		v, err := value(&d.Const, 0)
+		if err != nil {
+			c.add(d.Const.Line, "%s: %s", what, err)
+		}
+		f.constant, f.isConst = v, true
+	}
+	if d.Default.Kind != 0 {
+		v, err := value(&d.Default, 0)
+		if err != nil {
+			c.add(d.Default.Line, "%s: %s", what, err)
+		}
+		f.fallback, f.hasDef = v, true
+	}
+	if len(d.Fields) > 0 {
+		f.fields = c.fields(d.Fields, depth+1)
+	}
+	c.lookup(d, f, what)
+	c.times(d, f, what)
+	c.shape(d, f, what)
+	return f
+}
+
+// shape checks that the parts of a field fit together.
+func (c *compiler) shape(d *fieldDoc, f *field, what string) {
+	amount := f.kind == "quantity" || f.kind == "money"
+	switch {
+	case f.isConst && (d.Expr.set || d.Each.set || d.Value.set || len(d.Fields) > 0):
+		c.add(d.line, "%s: const stands alone", what)
+	case amount && (!d.Value.set || !d.Unit.set || d.Expr.set):
+		c.add(d.line, "%s: type %s needs value and unit, and no expr", what, f.kind)
+	case !amount && (d.Value.set || d.Unit.set):
+		c.add(d.line, "%s: value and unit belong to type quantity or money", what)
+	case !f.isConst && !amount && !d.Expr.set && len(d.Fields) == 0:
+		c.add(d.line, "%s: give expr, const, value or fields", what)
+	case len(d.Fields) > 0 && !d.Each.set && f.kind != "" && f.kind != "object":
+		c.add(d.line, "%s: a field with fields is an object", what)
+	case len(d.Fields) > 0 && d.Each.set && (d.Expr.set || f.kind != "" && f.kind != "array"):
+		c.add(d.line, "%s: a field with each and fields is an array of objects", what)
+	case d.Where.set && !d.Each.set:
+		c.add(d.Where.line, "%s: where filters the items of each; use when for the field itself", what)
+	case f.hasDef && (d.Each.set || len(d.Fields) > 0):
+		c.add(d.line, "%s: default belongs to single values", what)
+	}
+	switch d.OnDefault.value {
+	case "":
+	case "warn":
+		f.warnDef = true
+	default:
+		c.add(d.OnDefault.line, `%s: onDefault must be "warn"`, what)
+	}
+	if f.warnDef && !f.hasDef {
+		c.add(d.OnDefault.line, "%s: onDefault needs default", what)
+	}
+}
+
+func (c *compiler) lookup(d *fieldDoc, f *field, what string) {
+	if !d.Lookup.set {
+		if d.OnMissing.set {
+			c.add(d.OnMissing.line, "%s: onMissing needs lookup", what)
+		}
+		return
+	}
+	f.tableName = d.Lookup.value
+	if f.table = c.tables[f.tableName]; f.table == nil {
+		c.add(d.Lookup.line, "%s: table %q is not defined under tables", what, f.tableName)
+	}
+	switch f.onMissing {
+	case "", "error", "keep", "warn":
+	default:
+		c.add(d.OnMissing.line, "%s: onMissing must be error, keep or warn", what)
+	}
+}
+
+func (c *compiler) times(d *fieldDoc, f *field, what string) {
+	isTime := f.kind == "date" || f.kind == "datetime"
+	if (d.Format.set || d.TZ.set) && !isTime {
+		c.add(d.line, "%s: format and tz belong to type date or datetime", what)
+		return
+	}
+	if !isTime {
+		return
+	}
+	format := d.Format.value
+	if format == "" {
+		format = map[string]string{"date": "YYYY-MM-DD|rfc3339", "datetime": "rfc3339"}[f.kind]
+	}
+	var ok bool
+	if f.formats, ok = parseFormats(format); !ok {
+		c.add(d.Format.line, "%s: format is made of CCYY, YYYY, YY, MM, DD, HH, MM, SS and - / . : T, or is rfc3339; alternatives are separated by |", what)
+	}
+	if d.TZ.set && d.TZ.value != "partner" {
+		var err error
+		if f.zone, err = time.LoadLocation(d.TZ.value); err != nil || d.TZ.value == "Local" {
+			c.add(d.TZ.line, `%s: tz must be "partner" or an IANA time zone`, what)
+		}
+	}
+}
+
+func (c *compiler) each(t text, what string) *each {
+	if q, err := gojq.Parse(t.value); err == nil {
+		if steps := toWalk(q); steps != nil {
+			return &each{walk: steps}
+		}
+	}
+	e, _ := c.expression(t, what)
+	if e == nil {
+		return nil
+	}
+	if e.direct != nil {
+		c.add(t.line, "%s: the expression gives one value; iterate with []", what)
+		return nil
+	}
+	return &each{expr: e}
+}
+
+// normal turns an expression's value into what JSON holds, with numbers as json.Number; ok is false for
+// floating-point numbers and values beyond the limits.
+func normal(v any, budget *int) (any, error) {
+	if *budget--; *budget < 0 {
+		return nil, tooBig
+	}
+	switch v := v.(type) {
+	case nil, bool, json.Number:
+		return v, nil
+	case string:
+		if len(v) > maxText {
+			return nil, tooBig
+		}
+		return v, nil
+	case []any:
+		out := make([]any, len(v))
+		for i, x := range v {
+			n, err := normal(x, budget)
+			if err != nil {
+				return nil, err
+			}
+			out[i] = n
+		}
+		return out, nil
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, x := range v {
+			n, err := normal(x, budget)
+			if err != nil {
+				return nil, err
+			}
+			out[k] = n
+		}
+		return out, nil
+	}
+	if d, ok := toDecimal(v); ok {
+		return json.Number(d.String()), nil
+	}
+	return nil, fault("the expression gives a floating-point number: use the dec functions")
+}

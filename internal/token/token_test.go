@@ -1,0 +1,247 @@
+package token
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"portway/internal/ident"
+	"portway/internal/secret"
+)
+
+type memory struct {
+	mu sync.Mutex
+	m  map[string][]byte
+}
+
+func (m *memory) PutOnce(_ context.Context, name string, value []byte) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if v, ok := m.m[name]; ok {
+		return v, nil
+	}
+	m.m[name] = value
+	return value, nil
+}
+
+func profile(t *testing.T) (*Profile, *ident.Manual) {
+	t.Helper()
+	sealer, err := secret.NewSealer(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := OpenKeyRing(context.Background(), &memory{m: map[string][]byte{}}, sealer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock := ident.NewManual(time.Date(2026, 11, 25, 9, 0, 0, 0, time.UTC))
+	return &Profile{Issuer: "https://gw.example", Audience: "https://gw.example", Lifetime: time.Hour, Ring: ring, Clock: clock}, clock
+}
+
+func TestIssueAndVerify(t *testing.T) {
+	t.Parallel()
+	p, clock := profile(t)
+	raw, issued, err := p.Issue("client-1", "org-1", ident.Sandbox, "orders:read")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.Verify(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != issued || got.Environment != ident.Sandbox || got.Scope != "orders:read" {
+		t.Errorf("claims = %+v, want %+v", got, issued)
+	}
+	clock.Advance(time.Hour + 29*time.Second)
+	if _, err := p.Verify(raw); err != nil {
+		t.Errorf("within the leeway: %v", err)
+	}
+	clock.Advance(2 * time.Second)
+	if _, err := p.Verify(raw); !errors.Is(err, ErrExpired) {
+		t.Errorf("after exp and leeway: %v, want ErrExpired", err)
+	}
+}
+
+func TestKeyRingIsKept(t *testing.T) {
+	t.Parallel()
+	sealer, err := secret.NewSealer(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keeper := &memory{m: map[string][]byte{}}
+	first, err := OpenKeyRing(context.Background(), keeper, sealer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := OpenKeyRing(context.Background(), keeper, sealer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(first.JWKS()) != string(second.JWKS()) {
+		t.Error("a second opening made another key")
+	}
+	if strings.Contains(string(first.JWKS()), `"d"`) {
+		t.Error("the key set holds a private key")
+	}
+	for _, kept := range keeper.m {
+		if strings.Contains(string(kept), "PRIVATE") {
+			t.Error("the key is kept in the clear")
+		}
+	}
+}
+
+// TestHostileTokens signs each token with our own key where a signature is needed, so that only the named
+// defect can be the reason it is refused.
+func TestHostileTokens(t *testing.T) {
+	t.Parallel()
+	p, clock := profile(t)
+	signer := p.Ring.keys[0]
+	other, err := newKeyRing(mustKey(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := clock.Now().Unix()
+	good := func() map[string]any {
+		return map[string]any{"iss": p.Issuer, "aud": p.Audience, "sub": "c", "client_id": "c", "jti": "j", "scope": "",
+			"env": "sandbox", "org": "o", "iat": now, "exp": now + 60}
+	}
+	head := func() map[string]any { return map[string]any{"alg": "ES256", "typ": "at+jwt", "kid": signer.id} }
+	sign := func(h, c any) string {
+		hb, ok := h.(string)
+		if !ok {
+			b, _ := json.Marshal(h)
+			hb = string(b)
+		}
+		cb, ok := c.(string)
+		if !ok {
+			b, _ := json.Marshal(c)
+			cb = string(b)
+		}
+		s := b64([]byte(hb)) + "." + b64([]byte(cb))
+		sig, err := jwt.SigningMethodES256.Sign(s, signer.private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s + "." + b64(sig)
+	}
+	with := func(m map[string]any, k string, v any) map[string]any {
+		if v == nil {
+			delete(m, k)
+		} else {
+			m[k] = v
+		}
+		return m
+	}
+	if _, err := p.Verify(sign(head(), good())); err != nil {
+		t.Fatalf("the base token must pass, or nothing below proves anything: %v", err)
+	}
+	base := sign(head(), good())
+	cut := strings.Split(base, ".")
+	cases := map[string]string{
+		"empty":                  "",
+		"two parts":              cut[0] + "." + cut[1],
+		"many dots":              strings.Repeat(".", 4000),
+		"too long":               strings.Repeat("a", MaxBytes+1),
+		"padded":                 cut[0] + "=." + cut[1] + "." + cut[2],
+		"no signature":           cut[0] + "." + cut[1] + ".",
+		"zero signature":         cut[0] + "." + cut[1] + "." + b64(make([]byte, 64)),
+		"alg none":               b64([]byte(`{"alg":"none","typ":"at+jwt","kid":"`+signer.id+`"}`)) + "." + cut[1] + ".",
+		"alg HS256":              sign(with(head(), "alg", "HS256"), good()),
+		"typ JWT":                sign(with(head(), "typ", "JWT"), good()),
+		"typ missing":            sign(with(head(), "typ", nil), good()),
+		"kid missing":            sign(with(head(), "kid", nil), good()),
+		"kid path":               sign(with(head(), "kid", "../../etc/passwd"), good()),
+		"kid unknown":            sign(with(head(), "kid", other.keys[0].id), good()),
+		"crit":                   sign(with(head(), "crit", []string{"exp"}), good()),
+		"b64":                    sign(with(head(), "b64", false), good()),
+		"jwk":                    sign(with(head(), "jwk", map[string]any{"kty": "EC"}), good()),
+		"jku":                    sign(with(head(), "jku", "http://127.0.0.1:1/keys"), good()),
+		"x5u":                    sign(with(head(), "x5u", "http://127.0.0.1:1/keys"), good()),
+		"duplicate alg":          sign(`{"alg":"ES256","alg":"ES256","typ":"at+jwt","kid":"`+signer.id+`"}`, good()),
+		"duplicate claim":        sign(head(), `{"iss":"`+p.Issuer+`","iss":"x","aud":"`+p.Audience+`"}`),
+		"case variant claim":     sign(head(), with(good(), "CLIENT_ID", "victim")),
+		"trailing data":          sign(head(), `{"iss":"x"} {}`),
+		"claims not an object":   sign(head(), `["a"]`),
+		"exp as text":            sign(head(), with(good(), "exp", "9999999999")),
+		"exp missing":            sign(head(), with(good(), "exp", nil)),
+		"exp too far":            sign(head(), with(good(), "exp", now+360000)),
+		"exp absurd":             sign(head(), with(good(), "exp", int64(9007199254740991))),
+		"iat in the future":      sign(head(), with(with(good(), "iat", now+3600), "exp", now+3700)),
+		"nbf in the future":      sign(head(), with(good(), "nbf", now+3600)),
+		"other issuer":           sign(head(), with(good(), "iss", "https://evil.example")),
+		"other audience":         sign(head(), with(good(), "aud", "https://evil.example")),
+		"audience list":          sign(head(), with(good(), "aud", []string{p.Audience})),
+		"sub is not the client":  sign(head(), with(good(), "sub", "d")),
+		"environment unknown":    sign(head(), with(good(), "env", "production")),
+		"organisation missing":   sign(head(), with(good(), "org", nil)),
+		"invalid UTF-8 in claim": sign(head(), "{\"iss\":\"\xff\"}"),
+	}
+	for name, raw := range cases {
+		if _, err := p.Verify(raw); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: got %v, want ErrInvalid", name, err)
+		}
+	}
+	if _, err := p.Verify(signWith(t, other, head(), good())); !errors.Is(err, ErrInvalid) {
+		t.Errorf("signed by another key: got %v", err)
+	}
+}
+
+func signWith(t *testing.T, ring *KeyRing, h, c map[string]any) string {
+	t.Helper()
+	hb, _ := json.Marshal(h)
+	cb, _ := json.Marshal(c)
+	s := b64(hb) + "." + b64(cb)
+	sig, err := jwt.SigningMethodES256.Sign(s, ring.keys[0].private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s + "." + b64(sig)
+}
+
+func FuzzVerify(f *testing.F) {
+	f.Add("a.b.c")
+	f.Add(base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + ".e30.")
+	sealer, err := secret.NewSealer(make([]byte, 32))
+	if err != nil {
+		f.Fatal(err)
+	}
+	ring, err := OpenKeyRing(context.Background(), &memory{m: map[string][]byte{}}, sealer)
+	if err != nil {
+		f.Fatal(err)
+	}
+	p := &Profile{Issuer: "i", Audience: "a", Lifetime: time.Hour, Ring: ring, Clock: ident.System{}}
+	f.Fuzz(func(t *testing.T, raw string) {
+		if _, err := p.Verify(raw); err == nil {
+			t.Fatal("a token we did not sign was accepted")
+		}
+	})
+}
+
+func BenchmarkVerify(b *testing.B) {
+	sealer, err := secret.NewSealer(make([]byte, 32))
+	if err != nil {
+		b.Fatal(err)
+	}
+	ring, err := OpenKeyRing(context.Background(), &memory{m: map[string][]byte{}}, sealer)
+	if err != nil {
+		b.Fatal(err)
+	}
+	p := &Profile{Issuer: "i", Audience: "a", Lifetime: time.Hour, Ring: ring, Clock: ident.System{}}
+	raw, _, err := p.Issue("c", "o", ident.Live, "orders:read orders:write")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := p.Verify(raw); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,371 @@
+-- +goose Up
+-- Who may do what. Names are unique inside the organisation; what the request path looks up is unique everywhere.
+
+CREATE TABLE organisations (
+  id        TEXT PRIMARY KEY,
+  slug      TEXT NOT NULL UNIQUE,
+  name      TEXT NOT NULL,
+  kind      TEXT NOT NULL,
+  state     TEXT NOT NULL CHECK (state IN ('active', 'suspended', 'revoked')),
+  zone      TEXT NOT NULL,
+  origin    TEXT NOT NULL CHECK (origin IN ('file', 'portal')),
+  rev       INTEGER NOT NULL,
+  retention TEXT NOT NULL DEFAULT 'reference'
+) STRICT;
+
+CREATE TABLE sites (
+  id        TEXT PRIMARY KEY,
+  org_id    TEXT NOT NULL REFERENCES organisations (id),
+  code      TEXT NOT NULL,
+  name      TEXT NOT NULL,
+  gln       TEXT NOT NULL,
+  zone      TEXT NOT NULL,
+  cut_off   TEXT NOT NULL,
+  origin    TEXT NOT NULL CHECK (origin IN ('file', 'portal')),
+  rev       INTEGER NOT NULL,
+  retention TEXT NOT NULL DEFAULT 'reference',
+  UNIQUE (org_id, code)
+) STRICT;
+
+CREATE TABLE brands (
+  id            TEXT PRIMARY KEY,
+  org_id        TEXT NOT NULL REFERENCES organisations (id),
+  code          TEXT NOT NULL,
+  name          TEXT NOT NULL,
+  business_unit TEXT NOT NULL,
+  origin        TEXT NOT NULL CHECK (origin IN ('file', 'portal')),
+  rev           INTEGER NOT NULL,
+  retention     TEXT NOT NULL DEFAULT 'reference',
+  UNIQUE (org_id, code)
+) STRICT;
+
+CREATE TABLE applications (
+  id        TEXT PRIMARY KEY,
+  org_id    TEXT NOT NULL REFERENCES organisations (id),
+  slug      TEXT NOT NULL,
+  name      TEXT NOT NULL,
+  state     TEXT NOT NULL CHECK (state IN ('active', 'suspended', 'revoked')),
+  origin    TEXT NOT NULL CHECK (origin IN ('file', 'portal')),
+  rev       INTEGER NOT NULL,
+  retention TEXT NOT NULL DEFAULT 'reference',
+  UNIQUE (org_id, slug)
+) STRICT;
+
+CREATE TABLE credentials (
+  id             TEXT PRIMARY KEY,
+  org_id         TEXT NOT NULL REFERENCES organisations (id),
+  application_id TEXT NOT NULL REFERENCES applications (id),
+  environment    TEXT NOT NULL CHECK (environment IN ('sandbox', 'live')),
+  kind           TEXT NOT NULL,
+  client_id      TEXT NOT NULL UNIQUE,
+  secret_hash    TEXT NOT NULL,
+  last_four      TEXT NOT NULL,
+  state          TEXT NOT NULL CHECK (state IN ('active', 'suspended', 'revoked')),
+  expires_at     INTEGER NOT NULL,
+  created_at     INTEGER NOT NULL,
+  origin         TEXT NOT NULL CHECK (origin IN ('file', 'portal')),
+  rev            INTEGER NOT NULL,
+  retention      TEXT NOT NULL DEFAULT 'reference'
+) STRICT;
+CREATE INDEX credentials_org ON credentials (org_id);
+
+CREATE TABLE subscriptions (
+  id             TEXT PRIMARY KEY,
+  org_id         TEXT NOT NULL REFERENCES organisations (id),
+  application_id TEXT NOT NULL REFERENCES applications (id),
+  api            TEXT NOT NULL,
+  environment    TEXT NOT NULL CHECK (environment IN ('sandbox', 'live')),
+  "plan"         TEXT NOT NULL,
+  scopes         TEXT NOT NULL,
+  state          TEXT NOT NULL CHECK (state IN ('active', 'suspended', 'revoked')),
+  origin         TEXT NOT NULL CHECK (origin IN ('file', 'portal')),
+  rev            INTEGER NOT NULL,
+  retention      TEXT NOT NULL DEFAULT 'reference',
+  UNIQUE (org_id, application_id, api, environment)
+) STRICT;
+
+CREATE TABLE connections (
+  id                 TEXT PRIMARY KEY,
+  org_id             TEXT NOT NULL REFERENCES organisations (id),
+  slug               TEXT NOT NULL,
+  environment        TEXT NOT NULL CHECK (environment IN ('sandbox', 'live')),
+  format             TEXT NOT NULL,
+  sender_qualifier   TEXT NOT NULL,
+  sender_id          TEXT NOT NULL,
+  receiver_qualifier TEXT NOT NULL,
+  receiver_id        TEXT NOT NULL,
+  zone               TEXT NOT NULL,
+  documents          TEXT NOT NULL CHECK (json_valid(documents)),
+  state              TEXT NOT NULL CHECK (state IN ('active', 'suspended', 'revoked')),
+  origin             TEXT NOT NULL CHECK (origin IN ('file', 'portal')),
+  rev                INTEGER NOT NULL,
+  retention          TEXT NOT NULL DEFAULT 'reference',
+  UNIQUE (org_id, slug),
+  -- An identity pair names one partner: two organisations with one pair would read each other's documents.
+  UNIQUE (environment, sender_qualifier, sender_id, receiver_qualifier, receiver_id)
+) STRICT;
+
+CREATE TABLE accounts (
+  id            TEXT PRIMARY KEY,
+  org_id        TEXT NOT NULL REFERENCES organisations (id),
+  email         TEXT NOT NULL UNIQUE,
+  name          TEXT NOT NULL,
+  role          TEXT NOT NULL,
+  password_hash TEXT NOT NULL,
+  state         TEXT NOT NULL CHECK (state IN ('active', 'suspended', 'revoked')),
+  origin        TEXT NOT NULL CHECK (origin IN ('file', 'portal')),
+  rev           INTEGER NOT NULL,
+  retention     TEXT NOT NULL DEFAULT 'reference'
+) STRICT;
+CREATE INDEX accounts_org ON accounts (org_id);
+
+CREATE TABLE sessions (
+  id         TEXT PRIMARY KEY, -- SHA-256 of the cookie
+  account_id TEXT NOT NULL REFERENCES accounts (id),
+  org_id     TEXT NOT NULL,
+  csrf       TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  expires_at INTEGER NOT NULL,
+  seen_at    INTEGER NOT NULL,
+  retention  TEXT NOT NULL DEFAULT 'session'
+) STRICT;
+CREATE INDEX sessions_org ON sessions (org_id, account_id);
+CREATE INDEX sessions_end ON sessions (expires_at);
+
+CREATE TABLE changes (
+  position  INTEGER PRIMARY KEY AUTOINCREMENT,
+  kind      TEXT NOT NULL,
+  object_id TEXT NOT NULL, -- always the organisation
+  retention TEXT NOT NULL DEFAULT 'reference'
+) STRICT;
+
+-- What was received and what it stated.
+
+CREATE TABLE documents (
+  id             TEXT PRIMARY KEY,
+  org_id         TEXT NOT NULL, -- '' only when the sender is unknown
+  environment    TEXT NOT NULL,
+  application_id TEXT NOT NULL,
+  connection     TEXT NOT NULL,
+  format         TEXT NOT NULL,
+  kind           TEXT NOT NULL,
+  content_type   TEXT NOT NULL,
+  raw            BLOB NOT NULL,
+  sha256         TEXT NOT NULL,
+  request_id     TEXT NOT NULL,
+  received       INTEGER NOT NULL,
+  state          TEXT NOT NULL,
+  reason         TEXT NOT NULL,
+  detail         TEXT NOT NULL,
+  duplicate_of   TEXT NOT NULL,
+  ack            BLOB NOT NULL,
+  ack_status     TEXT NOT NULL,
+  retention      TEXT NOT NULL DEFAULT 'transaction'
+) STRICT;
+CREATE INDEX documents_org ON documents (org_id, received);
+
+CREATE TABLE events (
+  position       INTEGER PRIMARY KEY AUTOINCREMENT,
+  id             TEXT NOT NULL UNIQUE,
+  type           TEXT NOT NULL,
+  source         TEXT NOT NULL,
+  subject        TEXT NOT NULL,
+  time           INTEGER NOT NULL,
+  time_offset    INTEGER NOT NULL,
+  time_zone      TEXT NOT NULL,
+  recorded       INTEGER NOT NULL,
+  org_id         TEXT NOT NULL,
+  recipient_id   TEXT NOT NULL,
+  environment    TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id   TEXT NOT NULL,
+  partition_key  TEXT NOT NULL,
+  sequence       INTEGER NOT NULL,
+  refs           TEXT NOT NULL CHECK (json_valid(refs)),
+  data           TEXT NOT NULL CHECK (json_valid(data)),
+  document_id    TEXT NOT NULL REFERENCES documents (id),
+  state          TEXT NOT NULL CHECK (state IN ('accepted', 'conflict', 'parked')),
+  reason         TEXT NOT NULL,
+  retention      TEXT NOT NULL DEFAULT 'transaction'
+) STRICT;
+CREATE INDEX events_feed ON events (recipient_id, environment, position);
+CREATE INDEX events_process ON events (org_id, correlation_id, sequence);
+CREATE INDEX events_document ON events (document_id);
+
+-- Append-only: what was stated once is never changed, only followed by other statements.
+-- +goose StatementBegin
+CREATE TRIGGER events_append_only BEFORE UPDATE ON events
+BEGIN
+  SELECT RAISE(ABORT, 'events are append-only');
+END;
+-- +goose StatementEnd
+
+CREATE TABLE event_refs (
+  scheme    TEXT NOT NULL,
+  value     TEXT NOT NULL,
+  org_id    TEXT NOT NULL, -- who stated it
+  scope     TEXT NOT NULL, -- who issued it, where the scheme alone does not say
+  event_id  TEXT NOT NULL REFERENCES events (id),
+  order_id  TEXT NOT NULL,
+  retention TEXT NOT NULL DEFAULT 'transaction',
+  PRIMARY KEY (scheme, value, org_id, scope, event_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE orders (
+  id           TEXT PRIMARY KEY,
+  owner_id     TEXT NOT NULL,
+  fulfiller_id TEXT NOT NULL,
+  environment  TEXT NOT NULL,
+  number       TEXT NOT NULL,
+  state        TEXT NOT NULL,
+  version      INTEGER NOT NULL,
+  projection   TEXT NOT NULL CHECK (json_valid(projection)),
+  updated      INTEGER NOT NULL,
+  rev          INTEGER NOT NULL,
+  retention    TEXT NOT NULL DEFAULT 'transaction',
+  UNIQUE (owner_id, environment, number)
+) STRICT;
+CREATE INDEX orders_fulfiller ON orders (fulfiller_id, environment, number);
+
+CREATE TABLE business_keys (
+  org_id      TEXT NOT NULL,
+  environment TEXT NOT NULL,
+  type        TEXT NOT NULL,
+  key         TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  event_id    TEXT NOT NULL REFERENCES events (id),
+  retention   TEXT NOT NULL DEFAULT 'transaction',
+  PRIMARY KEY (org_id, environment, type, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE interchanges (
+  connection_id TEXT NOT NULL,
+  control       TEXT NOT NULL,
+  org_id        TEXT NOT NULL,
+  document_id   TEXT NOT NULL REFERENCES documents (id),
+  retention     TEXT NOT NULL DEFAULT 'transaction',
+  PRIMARY KEY (connection_id, control)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE control_numbers (
+  connection_id TEXT NOT NULL,
+  kind          TEXT NOT NULL CHECK (kind IN ('interchange', 'group', 'set')),
+  org_id        TEXT NOT NULL,
+  last          INTEGER NOT NULL,
+  retention     TEXT NOT NULL DEFAULT 'reference',
+  PRIMARY KEY (connection_id, kind)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE idempotency_keys (
+  org_id         TEXT NOT NULL,
+  application_id TEXT NOT NULL,
+  operation      TEXT NOT NULL,
+  key            TEXT NOT NULL,
+  fingerprint    TEXT NOT NULL,
+  status         INTEGER NOT NULL,
+  header         TEXT NOT NULL CHECK (json_valid(header)),
+  body           BLOB NOT NULL,
+  created_at     INTEGER NOT NULL,
+  retention      TEXT NOT NULL DEFAULT 'session',
+  PRIMARY KEY (org_id, application_id, operation, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
+
+-- The outbox. due_at is when a pending delivery may start, or when a leased one's lease expires.
+CREATE TABLE deliveries (
+  id            TEXT PRIMARY KEY,
+  event_id      TEXT NOT NULL REFERENCES events (id),
+  org_id        TEXT NOT NULL, -- who stated the event
+  sequence      INTEGER NOT NULL, -- of the event; with position the order of start within route and partition key
+  position      INTEGER NOT NULL,
+  route         TEXT NOT NULL,
+  lane          TEXT NOT NULL,
+  partition_key TEXT NOT NULL,
+  state         TEXT NOT NULL CHECK (state IN ('pending', 'leased', 'delivered', 'dead')),
+  attempts      INTEGER NOT NULL,
+  due_at        INTEGER NOT NULL,
+  lease_id      TEXT NOT NULL,
+  last_status   INTEGER NOT NULL,
+  last_reason   TEXT NOT NULL,
+  created       INTEGER NOT NULL,
+  ended         INTEGER NOT NULL, -- 0 until delivered or dead
+  rev           INTEGER NOT NULL,
+  retention     TEXT NOT NULL DEFAULT 'delivery'
+) STRICT;
+CREATE INDEX deliveries_event ON deliveries (event_id);
+CREATE INDEX deliveries_lane ON deliveries (lane, due_at) WHERE ended = 0;
+CREATE INDEX deliveries_due ON deliveries (due_at) WHERE ended = 0;
+CREATE INDEX deliveries_key ON deliveries (route, partition_key, sequence, position) WHERE ended = 0;
+CREATE INDEX deliveries_lease ON deliveries (lease_id) WHERE ended = 0;
+
+CREATE TABLE delivery_attempts (
+  delivery_id TEXT NOT NULL REFERENCES deliveries (id),
+  number      INTEGER NOT NULL,
+  org_id      TEXT NOT NULL,
+  at          INTEGER NOT NULL,
+  took        INTEGER NOT NULL,
+  status      INTEGER NOT NULL,
+  reason      TEXT NOT NULL,
+  retention   TEXT NOT NULL DEFAULT 'delivery',
+  PRIMARY KEY (delivery_id, number)
+) STRICT, WITHOUT ROWID;
+
+-- Sandbox calls are committed with fsync before the answer leaves; live ones are in traffic.db.
+
+CREATE TABLE calls (
+  id                TEXT PRIMARY KEY,
+  client_request_id TEXT NOT NULL,
+  received          INTEGER NOT NULL,
+  org_id            TEXT NOT NULL, -- '' when the caller is unknown
+  application_id    TEXT NOT NULL,
+  credential_id     TEXT NOT NULL,
+  environment       TEXT NOT NULL,
+  api               TEXT NOT NULL,
+  version           TEXT NOT NULL,
+  operation         TEXT NOT NULL,
+  method            TEXT NOT NULL,
+  path              TEXT NOT NULL,
+  status            INTEGER NOT NULL,
+  code              TEXT NOT NULL,
+  duration          INTEGER NOT NULL, -- microseconds
+  upstream          INTEGER NOT NULL, -- microseconds
+  bytes_in          INTEGER NOT NULL,
+  bytes_out         INTEGER NOT NULL,
+  event_id          TEXT NOT NULL,
+  trail             TEXT NOT NULL CHECK (json_valid(trail)),
+  violations        TEXT NOT NULL CHECK (json_valid(violations)),
+  retention         TEXT NOT NULL DEFAULT 'telemetry'
+) STRICT;
+CREATE INDEX calls_org ON calls (org_id, received, id);
+CREATE INDEX calls_application ON calls (org_id, application_id, received, id);
+
+CREATE TABLE usage_hourly (
+  org_id         TEXT NOT NULL,
+  hour           INTEGER NOT NULL, -- Unix microseconds of its start
+  application_id TEXT NOT NULL,
+  environment    TEXT NOT NULL,
+  api            TEXT NOT NULL,
+  version        TEXT NOT NULL,
+  operation      TEXT NOT NULL,
+  calls          INTEGER NOT NULL,
+  failed         INTEGER NOT NULL,
+  retention      TEXT NOT NULL DEFAULT 'telemetry',
+  PRIMARY KEY (org_id, hour, application_id, environment, api, version, operation)
+) STRICT, WITHOUT ROWID;
+
+-- What the installation keeps for itself.
+
+CREATE TABLE settings (
+  key       TEXT PRIMARY KEY,
+  value     BLOB NOT NULL,
+  retention TEXT NOT NULL DEFAULT 'reference'
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE signing_keys (
+  kid         TEXT PRIMARY KEY,
+  private_key BLOB NOT NULL, -- sealed
+  state       TEXT NOT NULL,
+  created_at  INTEGER NOT NULL,
+  rev         INTEGER NOT NULL,
+  retention   TEXT NOT NULL DEFAULT 'reference'
+) STRICT, WITHOUT ROWID;

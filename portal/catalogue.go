@@ -1,0 +1,114 @@
+package portal
+
+import (
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"portway/internal/catalog"
+	"portway/internal/ident"
+	"portway/internal/partner"
+	"portway/internal/traffic"
+	"portway/web/component"
+	"portway/web/page"
+)
+
+// usageWindow is what "your calls" means on every page.
+const usageWindow = 30 * 24 * time.Hour
+
+// catalogue lists the APIs with what the reader's application has to do with each.
+func (p *Portal) catalogue(v *visit) error {
+	snap := p.Snapshot()
+	usage, err := p.usage(v)
+	if err != nil {
+		return err
+	}
+	view := page.Catalogue{Now: p.Clock.Now()}
+	if v.app != nil {
+		view.Application = v.app.Name
+	}
+	for _, a := range snap.APIs {
+		if a.Internal {
+			continue
+		}
+		row := page.CatalogueAPI{Slug: a.ID, Title: a.Title, Summary: a.Summary}
+		for i := len(a.Versions) - 1; i >= 0; i-- {
+			row.Versions = append(row.Versions, p.catalogueVersion(v, a.Versions[i], usage))
+		}
+		view.APIs = append(view.APIs, row)
+	}
+	return p.render(v, fiber.StatusOK, page.CataloguePage(p.frame(v, "/apis"), view))
+}
+
+func (p *Portal) catalogueVersion(v *visit, ver *catalog.Version, usage []traffic.Usage) page.CatalogueVersion {
+	out := page.CatalogueVersion{Version: ver.Name, Href: versionPath(ver), Lifecycle: lifecycle(ver.Lifecycle.State),
+		DeprecatedSince: ver.Lifecycle.DeprecatedAt, Sunset: ver.Lifecycle.SunsetAt,
+		Environments: []string{string(ident.Sandbox), string(ident.Live)}, Subscriptions: subscriptions(v, ver.API.ID)}
+	for _, r := range ver.Routes {
+		if later(r) {
+			out.Later++
+		} else {
+			out.Now++
+		}
+	}
+	for _, u := range usage {
+		if u.API == ver.API.ID && u.Version == ver.Name {
+			out.Calls += int(u.Calls)
+		}
+	}
+	return out
+}
+
+// later reports whether an operation answers 202 with a status address.
+func later(r *catalog.Route) bool { return r.Dispatch == catalog.Accept }
+
+func versionPath(v *catalog.Version) string { return "/apis/" + v.API.ID + "/" + v.Name }
+
+func lifecycle(state string) component.Lifecycle {
+	switch state {
+	case "deprecated":
+		return component.Deprecated
+	case "retired":
+		return component.Retired
+	}
+	return component.Stable
+}
+
+// subscriptions lists those of the reader's application to an API.
+func subscriptions(v *visit, api string) []page.EnvironmentSubscription {
+	var out []page.EnvironmentSubscription
+	if v.app == nil {
+		return nil
+	}
+	for _, env := range []ident.Environment{ident.Sandbox, ident.Live} {
+		for _, s := range v.org.Subscriptions {
+			if s.Application != v.app.ID || s.API != api || s.Environment != env {
+				continue
+			}
+			state := component.Subscribed
+			if s.State != partner.Active {
+				state = component.Paused
+			}
+			out = append(out, page.EnvironmentSubscription{Environment: string(env), State: state})
+		}
+	}
+	return out
+}
+
+// usage is the hourly usage of the reader's application in the window.
+func (p *Portal) usage(v *visit) ([]traffic.Usage, error) {
+	if v.app == nil {
+		return nil, nil
+	}
+	all, err := p.Traffic.Usage(v.UserContext(), v.account.Org, p.Clock.Now().Add(-usageWindow))
+	if err != nil {
+		return nil, err
+	}
+	own := all[:0]
+	for _, u := range all {
+		if u.Application == v.app.ID {
+			own = append(own, u)
+		}
+	}
+	return own, nil
+}
