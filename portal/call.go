@@ -1,13 +1,16 @@
 package portal
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
 
+	"portway/internal/catalog"
 	"portway/internal/ident"
 	"portway/internal/traffic"
 	"portway/web/component"
+	"portway/web/format"
 	"portway/web/page"
 )
 
@@ -21,56 +24,132 @@ func (p *Portal) call(v *visit) error {
 	if err != nil {
 		return err
 	}
-	view := page.Call{CallRow: callRow(p.Snapshot(), c), Organisation: v.org.Organisation.Name, List: "/calls", Upstream: c.Upstream,
-		Violated: len(c.Violations), Trail: trail(c)}
+	snap := p.Snapshot()
+	view := page.Call{CallRow: callRow(v, snap, c), Organisation: v.org.Organisation.Name, List: v.link("/calls"), Upstream: c.Upstream}
 	for _, a := range v.org.Applications {
 		if a.ID == c.Application {
 			view.Application = a.Name
 		}
 	}
 	if c.Code != "" {
-		view.Detail, view.Help = c.Code.Title(), c.Code.Help()
+		view.Help = c.Code.Help()
 	}
 	for _, x := range c.Violations {
 		view.Violations = append(view.Violations, page.Violation{In: x.In, Pointer: x.Pointer, Keyword: x.Keyword, Expected: x.Message})
 	}
-	if a, ok := p.Snapshot().API(c.API); ok && !a.Internal && c.Operation != "" {
-		view.OperationHref = "/apis/" + c.API + "/" + c.Version + "/" + c.Operation
+	route := routeOf(snap, c)
+	if route != nil && !route.API.Internal {
+		view.OperationHref = v.link(operationPath(route.Version, route.Operation.ID))
 	}
+	view.Trail = trail(c, route, view.Application)
 	view.Facts = []page.Fact{
-		{Label: "Request id", Value: c.ID, Mono: true},
 		{Label: "Your request id", Value: c.ClientRequestID, Mono: true},
 		{Label: "Event", Value: c.EventID, Mono: true},
+		{Label: "Received", Value: format.Bytes(int(c.BytesIn))},
+		{Label: "Sent back", Value: format.Bytes(int(c.BytesOut))},
 	}
 	f := p.frame(v, "/calls")
 	f.Sandbox = c.Environment == ident.Sandbox
 	return p.render(v, fiber.StatusOK, page.CallPage(f, view))
 }
 
-// stageNames are the words people read for the gateway's stages.
-var stageNames = map[string]string{
-	"match": "Operation", "identify": "Identity", "authorize": "Permission", "body": "Body", "limit": "Limits", "validate": "Contract",
-	"mediate": "Translation", "proxy": "Backend", "accept": "Event record", "builtin": "Portway", "lifecycle": "Lifecycle", "translate": "Answer",
-}
+// inboundStages are the gateway's stages every call passes, in their order, with the words people read; after
+// them comes the one that answers.
+var inboundStages = []stage{{"admit", "Received"}, {"match", "Operation"}, {"identify", "Identity"}, {"authorize", "Permission"},
+	{"body", "Body"}, {"limit", "Limits"}, {"validate", "Contract"}}
 
-// trail draws the recorded stages on one axis; stages of the gateway that only dress the answer are left out.
-func trail(c *traffic.Call) component.Trail {
+// furtherStages are passed by some calls only. What is in neither list only dresses the answer and is not shown.
+var furtherStages = []stage{{"mediate", "Translation"}, {"proxy", "Backend"}, {"accept", "Event record"}, {"builtin", "Portway"},
+	{"mediate-answer", "Answer"}}
+
+type stage struct{ id, name string }
+
+// trail draws the recorded stages on one axis, and after a refusal those that were not reached.
+func trail(c *traffic.Call, route *catalog.Route, application string) component.Trail {
 	var out component.Trail
+	if len(c.Trail) == 0 {
+		return out
+	}
+	passed := map[string]bool{}
+	stopped := false
 	var at time.Duration
 	for _, s := range c.Trail {
 		took := time.Duration(s.Micros) * time.Microsecond
-		name, known := stageNames[s.Stage]
-		if known {
-			stage := component.Stage{Name: name, Detail: s.Note, State: component.Done, Start: at, Took: took, Upstream: s.Stage == "proxy"}
+		passed[s.Stage] = true
+		if name := stageName(s); name != "" {
+			next := component.Stage{Name: name, Detail: decided(c, s, application), State: component.Done, Start: at, Took: took, Upstream: s.Stage == "proxy"}
 			if s.Result == "refused" {
-				stage.State = component.Failed
-				if stage.Detail == "" {
-					stage.Detail = c.Code.Title()
-				}
+				next.State, stopped = component.Failed, true
 			}
-			out.Stages = append(out.Stages, stage)
+			out.Stages = append(out.Stages, next)
 		}
 		at += took
 	}
+	if !stopped {
+		return out
+	}
+	ahead := inboundStages
+	if route != nil {
+		for _, s := range furtherStages {
+			if s.id == string(route.Dispatch) {
+				ahead = append(ahead[:len(ahead):len(ahead)], s)
+			}
+		}
+	}
+	for _, s := range ahead {
+		if !passed[s.id] {
+			out.Stages = append(out.Stages, component.Stage{Name: s.name, Detail: "not reached", State: component.NotReached})
+		}
+	}
 	return out
+}
+
+// stageName is the word for a step, "" for one that decided nothing.
+func stageName(s traffic.Step) string {
+	for _, known := range inboundStages {
+		if known.id == s.Stage {
+			return known.name
+		}
+	}
+	for _, known := range furtherStages {
+		if known.id == s.Stage && (s.Note != "" || s.Result == "refused" || s.Stage == "proxy" || s.Stage == "accept" || s.Stage == "builtin") {
+			return known.name
+		}
+	}
+	return ""
+}
+
+// decided is the line below a stage: what it found.
+func decided(c *traffic.Call, s traffic.Step, application string) string {
+	switch {
+	case s.Result == "refused" && s.Stage == "validate" && len(c.Violations) > 0:
+		return format.Counted(len(c.Violations), "place does not fit", "places do not fit")
+	case s.Result == "refused" && c.Code != "":
+		return c.Code.Title()
+	case s.Note != "":
+		return s.Note
+	}
+	switch s.Stage {
+	case "admit":
+		return "HTTP/1.1, " + c.Method
+	case "match":
+		return c.Operation + " of " + c.API + " " + c.Version
+	case "identify":
+		return application
+	case "authorize":
+		return string(c.Environment)
+	case "body":
+		return format.Bytes(int(c.BytesIn))
+	case "limit":
+		return "within the plan"
+	case "validate":
+		return "fits " + c.API + " " + c.Version
+	case "proxy":
+		return "answered " + strconv.Itoa(c.Status)
+	case "accept":
+		return "stored before the answer"
+	case "builtin":
+		return "answered here"
+	}
+	return ""
 }

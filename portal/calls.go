@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"net/url"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -15,68 +16,75 @@ import (
 // shownCalls is how many calls the list holds.
 const shownCalls = 100
 
-// statusFilters are the choices of the list's status chips, by their word in the address.
-var statusFilters = []struct {
-	word, label string
-	low, high   int
-}{
-	{"", "All", 0, 0}, {"failed", "Failed", 400, 599}, {"2xx", "2xx", 200, 299}, {"4xx", "4xx", 400, 499}, {"5xx", "5xx", 500, 599},
+// statusFilter is a choice of the list's status chips, by its word in the address. Which ends the sentence "12 calls …".
+type statusFilter struct {
+	word, label, which string
+	low, high          int
+}
+
+var statusFilters = []statusFilter{
+	{"", "All", "", 0, 0},
+	{"failed", "Failed", "failed", 400, 599},
+	{"2xx", "2xx", "answered 2xx", 200, 299},
+	{"4xx", "4xx", "answered 4xx", 400, 499},
+	{"5xx", "5xx", "answered 5xx", 500, 599},
 }
 
 // calls lists the last calls of the reader's application.
 func (p *Portal) calls(v *visit) error {
-	if v.app == nil {
-		return fiber.ErrNotFound
-	}
-	ctx, org := v.UserContext(), v.account.Org
-	f := traffic.Filter{Application: v.app.ID, Environment: ident.Environment(v.Query("environment")), Limit: shownCalls}
-	if !f.Environment.Valid() {
-		f.Environment = ""
-	}
-	word := v.Query("status")
+	status := statusFilters[0]
 	for _, s := range statusFilters {
-		if s.word == word {
-			f.MinStatus, f.MaxStatus = s.low, s.high
+		if s.word == v.Query("status") {
+			status = s
 		}
 	}
-	list, err := p.Traffic.Calls(ctx, org, f)
-	if err != nil {
-		return err
+	env := ident.Environment(v.Query("environment"))
+	if !env.Valid() {
+		env = ""
 	}
-	hours, err := p.hours(v, f.Environment)
-	if err != nil {
-		return err
-	}
-	view := page.Calls{Application: v.app.Name, Limit: shownCalls, Filtered: f.MinStatus != 0 || f.Environment != "", Unfiltered: "/calls",
-		Hours: hours, Reference: component.Link{Label: "Open the catalogue", Href: "/apis"}}
-	snap := p.Snapshot()
-	for i := range list {
-		view.Calls = append(view.Calls, callRow(snap, &list[i]))
-	}
-	env := string(f.Environment)
+	view := page.Calls{Limit: shownCalls, Which: status.which, Filtered: status.word != "" || env != "", Unfiltered: v.link("/calls"),
+		Reference: component.Link{Label: "Open the catalogue", Href: v.link("/apis")}}
 	for _, s := range statusFilters {
-		view.StatusFilters = append(view.StatusFilters, component.Chip{Label: s.label, Href: callsPath(s.word, env), Current: f.MinStatus == s.low && f.MaxStatus == s.high})
+		view.StatusFilters = append(view.StatusFilters, component.Chip{Label: s.label, Href: callsPath(v, s.word, string(env)), Current: s == status})
 	}
 	for _, e := range []struct{ word, label string }{{"", "Both"}, {"sandbox", "Sandbox"}, {"live", "Live"}} {
-		status := word
-		if f.MinStatus == 0 {
-			status = ""
-		}
-		view.EnvironmentFilters = append(view.EnvironmentFilters, component.Chip{Label: e.label, Href: callsPath(status, e.word), Current: env == e.word})
+		view.EnvironmentFilters = append(view.EnvironmentFilters, component.Chip{Label: e.label, Href: callsPath(v, status.word, e.word), Current: string(env) == e.word})
 	}
-	return p.render(v, fiber.StatusOK, page.CallsPage(p.frame(v, "/calls"), view))
+	f := p.frame(v, "/calls")
+	f.Sandbox = env == ident.Sandbox
+	if v.app == nil { // an organisation without an application has made no calls
+		view.Application = v.org.Organisation.Name
+		return p.render(v, fiber.StatusOK, page.CallsPage(f, view))
+	}
+	view.Application = v.app.Name
+	list, err := p.Traffic.Calls(v.UserContext(), v.account.Org, traffic.Filter{Application: v.app.ID, Environment: env,
+		MinStatus: status.low, MaxStatus: status.high, Limit: shownCalls})
+	if err != nil {
+		return err
+	}
+	snap := p.Snapshot()
+	for i := range list {
+		view.Calls = append(view.Calls, callRow(v, snap, &list[i]))
+	}
+	if view.Hours, err = p.hours(v, env); err != nil {
+		return err
+	}
+	return p.render(v, fiber.StatusOK, page.CallsPage(f, view))
 }
 
-// callsPath is the address of the list with a filter; the words are ours, never the reader's.
-func callsPath(status, environment string) string {
-	out, sep := "/calls", "?"
+// callsPath is the address of the list with a filter.
+func callsPath(v *visit, status, environment string) string {
+	q := url.Values{}
 	if status != "" {
-		out, sep = out+sep+"status="+status, "&"
+		q.Set("status", status)
 	}
 	if environment != "" {
-		out += sep + "environment=" + environment
+		q.Set("environment", environment)
 	}
-	return out
+	if len(q) == 0 {
+		return v.link("/calls")
+	}
+	return v.link("/calls?" + q.Encode())
 }
 
 // hours counts the last 24 hours of the clock, oldest first.
@@ -103,22 +111,31 @@ func (p *Portal) hours(v *visit, env ident.Environment) ([]page.HourCount, error
 	return out, nil
 }
 
-func callRow(snap *catalog.Snapshot, c *traffic.Call) page.CallRow {
-	row := page.CallRow{ID: c.ID, Number: ident.ShortNumber(c.ID), Href: "/calls/" + c.ID, At: c.Received, Method: c.Method, Path: c.Path,
+func callRow(v *visit, snap *catalog.Snapshot, c *traffic.Call) page.CallRow {
+	row := page.CallRow{ID: c.ID, Number: ident.ShortNumber(c.ID), Href: v.link("/calls/" + c.ID), At: c.Received, Method: c.Method, Path: c.Path,
 		Environment: string(c.Environment), Status: c.Status, Duration: c.Duration}
-	if a, ok := snap.API(c.API); ok {
-		row.Version = a.ID + " " + c.Version
-		if ver, ok := a.Version(c.Version); ok {
-			row.Deprecated = ver.Lifecycle.Deprecated()
-			for _, r := range ver.Routes {
-				if r.Operation.ID == c.Operation {
-					row.Operation = r.Operation.Summary
-				}
-			}
-		}
+	if c.API != "" {
+		row.Version = c.API + " " + c.Version
+	}
+	if r := routeOf(snap, c); r != nil {
+		row.Operation, row.Deprecated = r.Operation.Summary, r.Version.Lifecycle.Deprecated()
 	}
 	if c.Code != "" {
 		row.Problem = problemRef(c.Code)
 	}
 	return row
+}
+
+// routeOf is the operation a call went to, nil if the catalogue no longer has it.
+func routeOf(snap *catalog.Snapshot, c *traffic.Call) *catalog.Route {
+	if a, ok := snap.API(c.API); ok {
+		if ver, ok := a.Version(c.Version); ok {
+			for _, r := range ver.Routes {
+				if r.Operation.ID == c.Operation {
+					return r
+				}
+			}
+		}
+	}
+	return nil
 }

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"slices"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -32,18 +33,18 @@ func (p *Portal) catalogue(v *visit) error {
 			continue
 		}
 		row := page.CatalogueAPI{Slug: a.ID, Title: a.Title, Summary: a.Summary}
-		for i := len(a.Versions) - 1; i >= 0; i-- {
-			row.Versions = append(row.Versions, p.catalogueVersion(v, a.Versions[i], usage))
+		for _, ver := range slices.Backward(a.Versions) {
+			row.Versions = append(row.Versions, catalogueVersion(v, snap, ver, usage))
 		}
 		view.APIs = append(view.APIs, row)
 	}
 	return p.render(v, fiber.StatusOK, page.CataloguePage(p.frame(v, "/apis"), view))
 }
 
-func (p *Portal) catalogueVersion(v *visit, ver *catalog.Version, usage []traffic.Usage) page.CatalogueVersion {
-	out := page.CatalogueVersion{Version: ver.Name, Href: versionPath(ver), Lifecycle: lifecycle(ver.Lifecycle.State),
+func catalogueVersion(v *visit, snap *catalog.Snapshot, ver *catalog.Version, usage []traffic.Usage) page.CatalogueVersion {
+	out := page.CatalogueVersion{Version: ver.Name, Href: v.link(versionPath(ver)), Lifecycle: lifecycle(ver.Lifecycle.State),
 		DeprecatedSince: ver.Lifecycle.DeprecatedAt, Sunset: ver.Lifecycle.SunsetAt,
-		Environments: []string{string(ident.Sandbox), string(ident.Live)}, Subscriptions: subscriptions(v, ver.API.ID)}
+		Environments: environments(snap, ver), Subscriptions: subscriptions(v, ver.API.ID)}
 	for _, r := range ver.Routes {
 		if later(r) {
 			out.Later++
@@ -62,6 +63,7 @@ func (p *Portal) catalogueVersion(v *visit, ver *catalog.Version, usage []traffi
 // later reports whether an operation answers 202 with a status address.
 func later(r *catalog.Route) bool { return r.Dispatch == catalog.Accept }
 
+// versionPath is the page of a version.
 func versionPath(v *catalog.Version) string { return "/apis/" + v.API.ID + "/" + v.Name }
 
 func lifecycle(state string) component.Lifecycle {

@@ -1,6 +1,9 @@
 package portal
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/gofiber/fiber/v2"
 
 	"portway/internal/problem"
@@ -23,28 +26,24 @@ func (p *Portal) problems(v *visit) error {
 // problem is the page that the type of a problem body leads to.
 func (p *Portal) problem(v *visit) error {
 	code := problem.Code(v.Params("code"))
-	area, found := areaOf(code), false
+	codes := problem.Codes()
+	if !slices.Contains(codes, code) {
+		return fiber.ErrNotFound
+	}
 	view := page.Problem{ProblemRef: problemRef(code), Help: code.Help(), Index: "/problems"}
-	for _, c := range problem.Codes() {
-		found = found || c == code
-		if c != code && areaOf(c) == area {
+	for _, c := range codes {
+		if c != code && areaOf(c) == areaOf(code) {
 			view.Related = append(view.Related, problemRef(c))
 		}
 	}
-	if !found {
-		return fiber.ErrNotFound
-	}
 	if v.account != nil {
-		view.CallsHref = "/calls?status=failed"
+		view.CallsHref = v.link("/calls?status=failed")
 	}
 	return p.render(v, fiber.StatusOK, page.ProblemPage(p.frame(v, ""), view))
 }
 
+// areaOf is what stands before the dot of a code.
 func areaOf(c problem.Code) string {
-	for i := 0; i < len(c); i++ {
-		if c[i] == '.' {
-			return string(c[:i])
-		}
-	}
-	return string(c)
+	area, _, _ := strings.Cut(string(c), ".")
+	return area
 }

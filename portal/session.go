@@ -16,64 +16,62 @@ import (
 const (
 	sessionLifetime = 12 * time.Hour
 	sessionIdle     = 2 * time.Hour
+	// touchEvery is how exact the idle limit is; less would write on every page.
+	touchEvery = time.Minute
 )
 
-const themeCookie = "portway-theme"
+// tokenLength is that of ident.Secret(32): 256 bits in hexadecimal.
+const tokenLength = 64
 
-// cookie is the name of a cookie: with the __Host- prefix wherever the browser will keep it.
+// cookie is the name of a cookie: with the __Host- prefix wherever the browser will keep it. On plain http the
+// port is part of the name, because browsers share cookies among the ports of a host.
 func (p *Portal) cookie(name string) string {
 	if p.secure {
 		return "__Host-portway-" + name
 	}
-	return "portway-" + name
+	return "portway-" + p.port + "-" + name
 }
 
 func (p *Portal) setCookie(v *visit, name, value string, life time.Duration) {
-	v.Cookie(&fiber.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second), HTTPOnly: true,
+	v.Cookie(&fiber.Cookie{Name: p.cookie(name), Value: value, Path: "/", MaxAge: int(life / time.Second), HTTPOnly: true,
 		Secure: p.secure, SameSite: fiber.CookieSameSiteLaxMode})
 }
 
 func (p *Portal) dropCookie(v *visit, name string) {
-	v.Cookie(&fiber.Cookie{Name: name, Path: "/", MaxAge: -1, Expires: time.Unix(1, 0), HTTPOnly: true, Secure: p.secure,
-		SameSite: fiber.CookieSameSiteLaxMode})
+	v.Cookie(&fiber.Cookie{Name: p.cookie(name), Path: "/", Expires: time.Unix(1, 0), HTTPOnly: true,
+		Secure: p.secure, SameSite: fiber.CookieSameSiteLaxMode})
 }
 
 // resume finds the session of a visit's cookie. A session that is unknown, over, or of an account or
 // organisation that is not active is none.
 func (p *Portal) resume(v *visit) error {
 	value := v.Cookies(p.cookie("session"))
-	if value == "" {
+	if len(value) != tokenLength {
 		return nil
 	}
 	ctx := v.UserContext()
 	s, err := p.Accounts.Session(ctx, secret.Hash(value))
-	if problem.Is(err, problem.NotFound) {
-		return nil
-	}
 	if err != nil {
-		return err
+		return ignoreAbsent(err)
 	}
 	now := p.Clock.Now()
 	if now.UnixMicro() >= s.ExpiresAt || now.Add(-sessionIdle).UnixMicro() >= s.SeenAt {
 		return p.Accounts.EndSession(ctx, s.ID)
 	}
 	account, err := p.Accounts.Account(ctx, s.Account)
-	if err != nil || account.State != partner.Active {
+	if err != nil || account.State != partner.Active || account.Org != s.Org {
 		return ignoreAbsent(err)
 	}
 	org, err := p.Partners.Organisation(ctx, account.Org)
 	if err != nil || org.Organisation.State != partner.Active {
 		return ignoreAbsent(err)
 	}
-	if now.Add(-time.Minute).UnixMicro() > s.SeenAt { // once a minute is enough for the idle limit
+	if now.Add(-touchEvery).UnixMicro() >= s.SeenAt {
 		if err := p.Accounts.TouchSession(ctx, s.ID, now.UnixMicro()); err != nil {
 			return err
 		}
 	}
 	v.session, v.account, v.org = s, account, org
-	if len(org.Applications) > 0 {
-		v.app = &org.Applications[0]
-	}
 	return nil
 }
 
@@ -86,14 +84,21 @@ func ignoreAbsent(err error) error {
 
 // begin starts a session under a new id: nothing a browser held before it signs anyone in.
 func (p *Portal) begin(v *visit, a *partner.Account) error {
-	value := ident.Secret(32)
+	ctx := v.UserContext()
+	if v.session != nil {
+		if err := p.Accounts.EndSession(ctx, v.session.ID); err != nil {
+			return err
+		}
+	}
+	value := ident.Secret(tokenLength / 2)
 	now := p.Clock.Now()
-	err := p.Accounts.StartSession(v.UserContext(), partner.Session{ID: secret.Hash(value), Account: a.ID, Org: a.Org,
-		CSRF: ident.Secret(32), CreatedAt: now.UnixMicro(), SeenAt: now.UnixMicro(), ExpiresAt: now.Add(sessionLifetime).UnixMicro()})
+	err := p.Accounts.StartSession(ctx, partner.Session{ID: secret.Hash(value), Account: a.ID, Org: a.Org,
+		CSRF: ident.Secret(tokenLength / 2), CreatedAt: now.UnixMicro(), SeenAt: now.UnixMicro(), ExpiresAt: now.Add(sessionLifetime).UnixMicro()})
 	if err != nil {
 		return err
 	}
-	p.setCookie(v, p.cookie("session"), value, sessionLifetime)
+	p.setCookie(v, "session", value, sessionLifetime)
+	p.dropCookie(v, "form")
 	return nil
 }
 
@@ -103,9 +108,9 @@ func (p *Portal) formToken(v *visit) string {
 		return v.session.CSRF
 	}
 	token := v.Cookies(p.cookie("form"))
-	if len(token) != 64 {
-		token = ident.Secret(32)
-		p.setCookie(v, p.cookie("form"), token, time.Hour)
+	if len(token) != tokenLength {
+		token = ident.Secret(tokenLength / 2)
+		p.setCookie(v, "form", token, sessionLifetime)
 	}
 	return token
 }
@@ -116,9 +121,8 @@ func (p *Portal) checkForm(v *visit) error {
 	if v.session != nil {
 		want = v.session.CSRF
 	}
-	got := v.FormValue("csrf")
-	if len(want) != 64 || subtle.ConstantTimeCompare([]byte(want), []byte(got)) != 1 {
-		return fiber.NewError(fiber.StatusForbidden, "the form is too old: load the page again and repeat")
+	if len(want) != tokenLength || subtle.ConstantTimeCompare([]byte(want), []byte(v.form("csrf"))) != 1 {
+		return fiber.NewError(fiber.StatusForbidden, "It was too old. Load the page again and repeat.")
 	}
 	return nil
 }

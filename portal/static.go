@@ -1,6 +1,8 @@
 package portal
 
 import (
+	"strings"
+
 	"github.com/gofiber/fiber/v2"
 
 	"portway/web/page"
@@ -18,10 +20,20 @@ func (p *Portal) static(v *visit) error {
 	if f.Immutable {
 		v.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
-	if v.Get("If-None-Match") == f.ETag {
+	if sameTag(v.Get("If-None-Match"), f.ETag) {
 		return v.SendStatus(fiber.StatusNotModified)
 	}
 	return v.Send(f.Body)
+}
+
+// sameTag reports whether a list of entity tags holds tag, by weak comparison (RFC 9110 section 13.1.2).
+func sameTag(list, tag string) bool {
+	for one := range strings.SplitSeq(list, ",") {
+		if one = strings.TrimSpace(one); one == "*" || strings.TrimPrefix(one, "W/") == tag {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *Portal) styleguide(v *visit) error {

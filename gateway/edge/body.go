@@ -1,9 +1,12 @@
 package edge
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
+	"net"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -62,4 +65,32 @@ func tooLarge(limit int64) error {
 func closing(p *problem.Error) *problem.Error {
 	p.Header = append(p.Header, [2]string{"Connection", "close"})
 	return p
+}
+
+// lingerFor is how long a connection is read on after an answer that came before the end of the body.
+const lingerFor = 500 * time.Millisecond
+
+// linger sends the answer of a call whose body was perhaps not read to its end, and closes gently: closing at
+// once would reset the connection, and a caller still sending would lose the answer that tells it to stop.
+// The server closes at once after an answer that says so, so the answer is written by the connection's new owner.
+func linger(rc *fasthttp.RequestCtx) {
+	out := &fasthttp.Response{}
+	rc.Response.CopyTo(out)
+	rc.Response.Reset()
+	out.SkipBody = rc.IsHead()
+	conn := rc.Conn()
+	rc.HijackSetNoResponse(true)
+	rc.Hijack(func(c net.Conn) {
+		if c.SetDeadline(time.Now().Add(lingerFor)) != nil {
+			return
+		}
+		w := bufio.NewWriter(c)
+		if out.Write(w) != nil || w.Flush() != nil {
+			return
+		}
+		if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, c) // ends by itself at the deadline
+	})
 }

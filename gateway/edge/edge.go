@@ -185,12 +185,14 @@ func (s *Server) refuse(rc *fasthttp.RequestCtx, p *problem.Error) {
 func respond(rc *fasthttp.RequestCtx, r *exchange.Response) {
 	out := &rc.Response
 	out.Reset()
+	last := false
 	out.SetStatusCode(r.Status)
 	for _, h := range r.Header {
 		switch {
 		case strings.EqualFold(h[0], "Connection"):
 			if strings.EqualFold(h[1], "close") {
 				out.SetConnectionClose()
+				last = true
 			}
 		case hopByHop(h[0]):
 		default:
@@ -200,6 +202,9 @@ func respond(rc *fasthttp.RequestCtx, r *exchange.Response) {
 	out.Header.Set("X-Content-Type-Options", "nosniff")
 	if r.Status != fasthttp.StatusNoContent && r.Status != fasthttp.StatusNotModified {
 		out.SetBodyRaw(r.Body)
+	}
+	if last && rc.Request.IsBodyStream() {
+		linger(rc)
 	}
 }
 

@@ -54,15 +54,15 @@ func echo(_ context.Context, x *exchange.Exchange) error {
 
 type server struct {
 	addr string
-	log  *bytes.Buffer
+	log  *locked
 	*edge.Server
 }
 
 // serve starts an edge whose pipeline is Admit and then the given stages.
 func serve(t *testing.T, admit *edge.Admit, o edge.Options, stages ...exchange.Stage) *server {
 	t.Helper()
-	s := &server{log: &bytes.Buffer{}}
-	logger := slog.New(slog.NewTextHandler(&locked{w: s.log}, nil))
+	s := &server{log: &locked{}}
+	logger := slog.New(slog.NewTextHandler(s.log, nil))
 	o.Pipeline = &exchange.Pipeline{Inbound: append([]exchange.Stage{admit}, stages...), Docs: "/problems/", Clock: ident.System{}, Log: logger}
 	if o.Snapshot == nil {
 		o.Snapshot = func() *catalog.Snapshot { return nil }
@@ -89,15 +89,22 @@ func serve(t *testing.T, admit *edge.Admit, o edge.Options, stages ...exchange.S
 	return s
 }
 
+// locked is a log that may be read while it is written.
 type locked struct {
 	mu sync.Mutex
-	w  io.Writer
+	b  bytes.Buffer
 }
 
 func (l *locked) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.w.Write(b)
+	return l.b.Write(b)
+}
+
+func (l *locked) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // answer is one response as it came over the wire.
@@ -234,6 +241,22 @@ func TestFramingIsRefusedAndTheConnectionClosed(t *testing.T) {
 	}
 }
 
+func TestRefusalsShowNothingOfTheRequest(t *testing.T) {
+	t.Parallel()
+	s := serve(t, &edge.Admit{}, edge.Options{}, stage{"echo", echo})
+	head := "GET /planted HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer planted\r\n"
+	for _, rest := range []string{"Bad[Name: planted\r\n\r\n", "X_Planted: planted\r\n\r\n", "X-Test: a\r\n planted\r\n\r\n", "Content-Length: planted\r\n\r\n",
+		"X-Test: " + strings.Repeat("planted", 4000) + "\r\n\r\n"} {
+		a := send(t, s.addr, head+rest)
+		if a.status < 400 || bytes.Contains(a.body, []byte("planted")) {
+			t.Errorf("%.40q: got %d %s", rest, a.status, a.body)
+		}
+	}
+	if l := s.log.String(); strings.Contains(l, "planted") || strings.Count(l, "http.framing") < 2 || !strings.Contains(l, "http.header_too_large") {
+		t.Errorf("log: %s", l)
+	}
+}
+
 func TestWellFormedRequestsPass(t *testing.T) {
 	t.Parallel()
 	s := serve(t, &edge.Admit{}, edge.Options{}, stage{"echo", echo})
@@ -309,6 +332,16 @@ func TestBodyCaps(t *testing.T) {
 		a := send(t, s.addr, head+"Transfer-Encoding: chunked\r\n\r\n"+fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(big), big))
 		if a.status != 413 || a.code(t) != "body.too_large" {
 			t.Errorf("got %d %s", a.status, a.body)
+		}
+	})
+	t.Run("declared, and sent all the same", func(t *testing.T) {
+		t.Parallel()
+		// A caller that sends everything before it reads must still find the answer.
+		for range 20 {
+			a := send(t, s.addr, head+"Content-Length: 3000000\r\n\r\n"+strings.Repeat("a", 3000000))
+			if a.status != 413 || !a.closed {
+				t.Fatalf("got %d closed=%v", a.status, a.closed)
+			}
 		}
 	})
 	t.Run("exactly", func(t *testing.T) {

@@ -27,6 +27,7 @@ type probe struct {
 // TestSuiteHTTP11Probe sends the literal payloads of the Http11Probe corpus. A request that must be rejected
 // is answered 4xx or 5xx, or closed without an answer, and never reaches an operation.
 func TestSuiteHTTP11Probe(t *testing.T) {
+	t.Parallel()
 	root := os.Getenv("PORTWAY_CORPUS")
 	if root == "" {
 		if strings.Contains(os.Getenv("TEST_REQUIRE"), "corpus") {

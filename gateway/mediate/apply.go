@@ -30,8 +30,8 @@ func request(ctx context.Context, m *mapping.Mapping, input, vars map[string]any
 }
 
 // response maps a backend's answer. What is wrong with it is our log's business.
-func response(ctx context.Context, x *exchange.Exchange, input map[string]any) ([]byte, error) {
-	r, violations := x.Call.Response.Apply(ctx, input, mapping.Env{Vars: vars(x)})
+func response(ctx context.Context, x *exchange.Exchange, m *mapping.Mapping, input map[string]any) ([]byte, error) {
+	r, violations := m.Apply(ctx, input, mapping.Env{Vars: vars(x)})
 	if late(violations) {
 		return nil, tooLate()
 	}

@@ -32,7 +32,12 @@ func (Inbound) Run(ctx context.Context, x *exchange.Exchange) error {
 	if err != nil {
 		return err
 	}
-	own, err := choose(x, input)
+	line := versions(x.Route)
+	body, err := upgrade(ctx, line, x.Body, input)
+	if err != nil {
+		return err
+	}
+	own, err := choose(x, line[len(line)-1], input)
 	if err != nil {
 		return err
 	}
@@ -42,11 +47,14 @@ func (Inbound) Run(ctx context.Context, x *exchange.Exchange) error {
 		return err
 	}
 	up := &exchange.UpstreamRequest{Method: x.Route.Method, URL: u, ContentType: x.Request.Header.Get("Content-Type"),
-		Accept: x.Request.Header.Get("Accept"), Body: x.Body, Input: input}
+		Accept: x.Request.Header.Get("Accept"), Body: body, Input: input}
 	if x.Call.Method != "" {
 		up.Method = x.Call.Method
 	}
-	if len(x.Body) == 0 {
+	if len(line) > 1 && len(body) > 0 {
+		up.ContentType = "application/json"
+	}
+	if len(body) == 0 {
 		up.ContentType = ""
 	}
 	if x.Call.Request != nil {
@@ -55,7 +63,7 @@ func (Inbound) Run(ctx context.Context, x *exchange.Exchange) error {
 		}
 		up.ContentType = "application/json"
 	}
-	if x.Call.Response != nil {
+	if len(downward(x)) > 0 {
 		up.Accept = "application/json"
 	}
 	x.Upstream = up
@@ -94,8 +102,8 @@ func vars(x *exchange.Exchange) map[string]any {
 	return out
 }
 
-// choose sets Backend and Call; it returns the backend's own id of the resource when the path named one.
-func choose(x *exchange.Exchange, input map[string]any) (own string, err error) {
+// choose sets Backend and Call for an operation in the words of route r; it returns the backend's own id of the resource when the path named one.
+func choose(x *exchange.Exchange, r *catalog.Route, input map[string]any) (own string, err error) {
 	id, where := "", ""
 	switch s := x.Route.Select; {
 	case s == nil:
@@ -116,11 +124,11 @@ func choose(x *exchange.Exchange, input map[string]any) (own string, err error) 
 	b := x.Snapshot.Backends[id]
 	var call *catalog.BackendOperation
 	if b != nil {
-		call = operation(b, x.Route)
+		call = operation(b, r)
 	}
 	if call == nil || b.URLs[x.Environment] == "" || x.Route.Select.PathPrefix != "" && !plainID(own) {
-		p := problem.New(problem.BackendUnknown, "no backend serves %s in %s (have %s)", where, x.Environment, strings.Join(serving(x), ", "))
-		p.Extra = map[string]any{"backends": serving(x)}
+		p := problem.New(problem.BackendUnknown, "no backend serves %s in %s (have %s)", where, x.Environment, strings.Join(serving(x, r), ", "))
+		p.Extra = map[string]any{"backends": serving(x, r)}
 		return "", p
 	}
 	x.Backend, x.Call = b, call
@@ -143,10 +151,10 @@ func operation(b *catalog.Backend, r *catalog.Route) *catalog.BackendOperation {
 }
 
 // serving lists the backends that serve the operation in the caller's environment.
-func serving(x *exchange.Exchange) []string {
+func serving(x *exchange.Exchange, r *catalog.Route) []string {
 	out := []string{}
 	for id, b := range x.Snapshot.Backends {
-		if b.URLs[x.Environment] != "" && operation(b, x.Route) != nil {
+		if b.URLs[x.Environment] != "" && operation(b, r) != nil {
 			out = append(out, id)
 		}
 	}

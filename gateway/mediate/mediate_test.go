@@ -3,7 +3,7 @@ package mediate_test
 import (
 	"context"
 	"encoding/json"
-	"slices"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -35,7 +35,7 @@ func world(t *testing.T) *catalog.Snapshot {
 		"alpha": {ID: "alpha", URLs: sandbox("http://alpha:1/api"), Vars: map[string]any{"account": "AC-1"}, Operations: map[string]*catalog.BackendOperation{
 			"createShipment": {Path: "/v1/labels",
 				Request:  compile(t, "  - {to: ref, expr: .body.businessKey, type: string, required: true}\n  - {to: account, expr: $vars.account, type: string}\n"),
-				Response: compile(t, "  - {to: shipmentId, expr: '$vars.carrier + \"-\" + .body.labelId', type: string, required: true}\n  - {to: service, expr: .request.body.service, type: string}\n  - {to: code, expr: .status, type: int}\n")},
+				Response: compile(t, "  - {to: shipmentId, expr: '$vars.carrier + \"-\" + .body.labelId', type: string, required: true}\n  - {to: service, expr: .request.body.service, type: string}\n  - {to: code, expr: .status, type: int}\n  - {to: labelId, expr: .body.labelId, type: string, required: true}\n")},
 			"getShipment": {Path: "/v1/labels/{id}"},
 			"quoteRates":  {Path: "/v1/rates"},
 		}},
@@ -197,7 +197,7 @@ func answered(t *testing.T, carrier string, status int, body string) (*exchange.
 func TestAnswersAreMapped(t *testing.T) {
 	t.Parallel()
 	x, p := answered(t, "alpha", 201, `{"labelId":"L1","secret":"s"}`)
-	if p != nil || x.Response.Status != 201 || !jsonEqual(t, x.Response.Body, `{"shipmentId":"alpha-L1","service":"GROUND","code":201}`) {
+	if p != nil || x.Response.Status != 201 || !jsonEqual(t, x.Response.Body, `{"shipmentId":"alpha-L1","service":"GROUND","code":201,"labelId":"L1"}`) {
 		t.Errorf("%v %+v %s", p, x.Response, x.Response.Body)
 	}
 	if len(x.Response.Header) != 1 || x.Response.Header.Get("Content-Type") != "application/json" {
@@ -223,7 +223,7 @@ func TestRefusalsOfABackendBecomeOurs(t *testing.T) {
 	}
 	for _, body := range []string{"", "<html>ORA</html>", `{"labelId":"a","labelId":"b"}`, `{"labelId":1e999999}`, `{}`} {
 		_, p := answered(t, "alpha", 201, body)
-		if p == nil || p.Code != problem.BackendBadAnswer || len(p.Violations) > 0 || p.Cause == nil && body != "" {
+		if p == nil || p.Code != problem.BackendBadAnswer || len(p.Violations) > 0 || p.Cause == nil {
 			t.Errorf("%s: %v", body, p)
 		}
 	}
@@ -295,18 +295,5 @@ func jsonEqual(t *testing.T, got []byte, want string) bool {
 	if err := json.Unmarshal([]byte(want), &b); err != nil {
 		t.Fatal(err)
 	}
-	if len(a) != len(b) {
-		return false
-	}
-	return !slices.ContainsFunc(slices.Collect(keys(a)), func(k string) bool { return a[k] != b[k] })
-}
-
-func keys(m map[string]any) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
+	return reflect.DeepEqual(a, b)
 }

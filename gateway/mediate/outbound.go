@@ -22,7 +22,11 @@ func (Outbound) Name() string { return "mediate-answer" }
 // Run replaces Response, or refuses with resource.not_found, resource.conflict, backend.unreachable or
 // backend.bad_answer.
 func (Outbound) Run(ctx context.Context, x *exchange.Exchange) error {
-	if x.Route.Dispatch != catalog.Proxy || x.Call == nil || x.Call.Response == nil {
+	if x.Route.Dispatch != catalog.Proxy || x.Call == nil {
+		return nil
+	}
+	steps := downward(x)
+	if len(steps) == 0 {
 		return nil
 	}
 	status := x.Response.Status
@@ -30,18 +34,21 @@ func (Outbound) Run(ctx context.Context, x *exchange.Exchange) error {
 		return refusal(x)
 	}
 	in := map[string]any{"status": json.Number(strconv.Itoa(status)), "body": nil, "request": x.Upstream.Input}
-	if len(x.Response.Body) > 0 {
-		body, err := schema.Decode(x.Response.Body, schema.Limits{})
-		if err != nil {
-			return problem.Wrap(problem.BackendBadAnswer, err, "backend %q did not answer with strict JSON", x.Backend.ID)
+	body := x.Response.Body
+	for i, m := range steps {
+		if i > 0 || len(body) > 0 {
+			decoded, err := schema.Decode(body, schema.Limits{})
+			if err != nil {
+				return problem.Wrap(problem.BackendBadAnswer, err, "backend %q did not answer with strict JSON", x.Backend.ID)
+			}
+			in["body"] = decoded
 		}
-		in["body"] = body
+		var err error
+		if body, err = response(ctx, x, m, in); err != nil {
+			return err
+		}
 	}
-	out, err := response(ctx, x, in)
-	if err != nil {
-		return err
-	}
-	x.Response = &exchange.Response{Status: declaredStatus(x.Route, status), Body: out}
+	x.Response = &exchange.Response{Status: declaredStatus(x.Route, status), Body: body}
 	x.Response.Header.Set("Content-Type", "application/json")
 	return nil
 }

@@ -61,7 +61,8 @@ func edi(i interchange, as string) call {
 // TestBadInput sends what must be refused and checks status, code, request id, log line, and that nothing was kept.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
-	r := demo(t)
+	data := t.TempDir()
+	r := start(t, nil, "--demo", "--data="+data)
 	if got := r.do(call{method: "POST", path: "/orders/v1/releases", body: release("SO-BAD-1"), as: erpClient}); got.status != 202 {
 		t.Fatalf("release: %d %s", got.status, got.body)
 	}
@@ -128,6 +129,30 @@ func TestBadInput(t *testing.T) {
 	}
 	if strings.Contains(r.logs.String(), r.credential(harborWMS, "sandbox").Secret) {
 		t.Error("a secret is in the log")
+	}
+	// Nor was anything half-written: one event, no delivery, and beside the release only quarantined documents.
+	if code := r.stop(); code != 0 {
+		t.Fatalf("stopped with %d", code)
+	}
+	db, err := store.Open(context.Background(), store.Options{Dir: data, Clock: ident.System{}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for query, want := range map[string]int{
+		"SELECT count(*) FROM events":                                 1,
+		"SELECT count(*) FROM deliveries":                             0,
+		"SELECT count(*) FROM orders":                                 1,
+		"SELECT count(*) FROM business_keys":                          1,
+		"SELECT count(*) FROM documents WHERE state = 'accepted'":     1,
+		"SELECT count(*) FROM documents WHERE state <> 'quarantined'": 1,
+		"SELECT count(*) FROM documents WHERE length(ack) > 0":        0,
+		"SELECT count(*) FROM documents WHERE state = 'quarantined'":  4,
+	} {
+		var got int
+		if err := db.Read().Get(context.Background(), &got, query); err != nil || got != want {
+			t.Errorf("%s = %d (%v), want %d", query, got, err, want)
+		}
 	}
 }
 

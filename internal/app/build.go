@@ -219,6 +219,9 @@ func (p *program) seed(ctx context.Context) error {
 		}
 	}
 	for _, b := range bundles {
+		if err := resolveSecrets(b, p.getenv); err != nil {
+			return err
+		}
 		if err := p.partners.Apply(ctx, b); err != nil {
 			return err
 		}

@@ -70,6 +70,28 @@ func readPartners(files fs.FS) ([]*partner.Bundle, datafile.Problems) {
 	return out, problems
 }
 
+// resolveSecrets hashes the secrets that a partner file refers to. A credential without a reference keeps
+// what the store has.
+func resolveSecrets(b *partner.Bundle, getenv func(string) string) error {
+	for i := range b.Credentials {
+		c := &b.Credentials[i]
+		ref := b.SecretReferences[c.ClientID]
+		if ref == "" {
+			continue
+		}
+		s, err := secret.Resolve(ref, getenv)
+		if err != nil {
+			return fmt.Errorf("policies/partners/%s.yaml: secret of %s: %w", b.Organisation.Slug, c.ClientID, err)
+		}
+		given := s.Reveal()
+		if len(given) < 32 {
+			return fmt.Errorf("policies/partners/%s.yaml: secret of %s: shorter than 32 characters", b.Organisation.Slug, c.ClientID)
+		}
+		c.SecretHash, c.LastFour = secret.Hash(given), given[len(given)-4:]
+	}
+	return nil
+}
+
 // argon are the parameters of portal passwords (ASVS 5.0 appendix C: t=2, m=19 MiB, p=1).
 var argon = argon2id.Params{Memory: 19 << 10, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 

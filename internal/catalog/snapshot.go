@@ -100,7 +100,7 @@ type Route struct {
 	Select  *Selector        // proxy: which backend
 	// Up turns a call of an older version into the next version's words, Down an answer back; nil leaves them.
 	Up, Down *mapping.Mapping
-	Handler string           // builtin: its name
+	Handler  string // builtin: its name
 }
 
 // Selector picks a backend for a proxied call.

@@ -39,7 +39,7 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Err returns p as an error, nil when there is no problem.
+// Err returns p as an error in order of file, line and message; nil when there is no problem.
 func (p Problems) Err() error {
 	if len(p) == 0 {
 		return nil
@@ -48,7 +48,10 @@ func (p Problems) Err() error {
 		if p[i].File != p[j].File {
 			return p[i].File < p[j].File
 		}
-		return p[i].Line < p[j].Line
+		if p[i].Line != p[j].Line {
+			return p[i].Line < p[j].Line
+		}
+		return p[i].Message < p[j].Message
 	})
 	return p
 }
@@ -68,20 +71,70 @@ func Decode(file, want string, src []byte, into any) Problems {
 	if len(src) > MaxBytes {
 		return Problems{{File: file, Message: fmt.Sprintf("larger than %d bytes", MaxBytes)}}
 	}
-	var head Head
-	if err := yaml.Load(src, &head); err != nil {
+	var doc yaml.Node
+	if err := yaml.Load(src, &doc); err != nil {
 		return problems(file, err)
 	}
-	if head.Kind != want {
-		return Problems{{File: file, Line: 1, Message: fmt.Sprintf("kind is %q: this folder holds kind %q", head.Kind, want)}}
+	if kind := find(&doc, "kind"); kind.Value != want {
+		return Problems{{File: file, Line: kind.Line, Message: fmt.Sprintf("kind is %q: this folder holds kind %q", kind.Value, want)}}
 	}
-	if head.Schema != 1 {
-		return Problems{{File: file, Line: 1, Message: fmt.Sprintf("schema is %d: this program reads schema 1", head.Schema)}}
+	if version := find(&doc, "schema"); version.Value != "1" {
+		return Problems{{File: file, Line: version.Line, Message: fmt.Sprintf("schema is %q: this program reads schema 1", version.Value)}}
 	}
-	if err := yaml.Load(src, into, yaml.WithKnownFields()); err != nil {
+	if err := doc.Load(into, yaml.WithKnownFields()); err != nil {
 		return problems(file, err)
 	}
 	return nil
+}
+
+// Line returns the line of a value in src, from 1: path holds the keys of mappings (string) and the indexes of
+// lists (int) that lead to it. When a part of the path is not there, it is the line of the last part that is;
+// it is 0 when src cannot be read. It reads src anew, so it is for reporting a problem.
+func Line(src []byte, path ...any) int {
+	var doc yaml.Node
+	if err := yaml.Load(src, &doc); err != nil {
+		return 0
+	}
+	at := &doc
+	if at.Kind == yaml.DocumentNode && len(at.Content) > 0 {
+		at = at.Content[0]
+	}
+	line := at.Line
+	for _, part := range path {
+		next := (*yaml.Node)(nil)
+		switch p := part.(type) {
+		case string:
+			for i := 0; at.Kind == yaml.MappingNode && i+1 < len(at.Content); i += 2 {
+				if at.Content[i].Value == p {
+					line, next = at.Content[i].Line, at.Content[i+1]
+				}
+			}
+		case int:
+			if at.Kind == yaml.SequenceNode && p >= 0 && p < len(at.Content) {
+				next = at.Content[p]
+				line = next.Line
+			}
+		}
+		if next == nil {
+			return line
+		}
+		at = next
+	}
+	return line
+}
+
+// find returns the value of a key at the top of a document; an absent one is empty, on the document's first line.
+func find(doc *yaml.Node, key string) *yaml.Node {
+	at := doc
+	if at.Kind == yaml.DocumentNode && len(at.Content) > 0 {
+		at = at.Content[0]
+	}
+	for i := 0; at.Kind == yaml.MappingNode && i+1 < len(at.Content); i += 2 {
+		if at.Content[i].Value == key {
+			return at.Content[i+1]
+		}
+	}
+	return &yaml.Node{Line: max(at.Line, 1)}
 }
 
 var lineIn = regexp.MustCompile(`line (\d+)`)

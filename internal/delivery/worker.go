@@ -114,8 +114,17 @@ func (l *lane) run(ctx context.Context) {
 	defer poll.Stop()
 	due := true // whatever an earlier process left
 	for {
+		more := false
 		if due {
-			l.guard("dispatch", func() { l.dispatch(ctx, sends) })
+			l.guard("dispatch", func() { more = l.dispatch(ctx, sends) })
+		}
+		if more { // results go before further leases, however many deliveries wait
+			select {
+			case e := <-l.ended:
+				l.guard("finish", func() { l.finish(sends, e) })
+			default:
+			}
+			continue
 		}
 		select {
 		case <-ctx.Done():
@@ -172,29 +181,29 @@ func (l *lane) due(ctx context.Context) (is bool) {
 	return is
 }
 
-// dispatch starts what can be started and leases more while there are places.
-func (l *lane) dispatch(ctx, sends context.Context) {
-	for ctx.Err() == nil {
-		l.startHeld(sends)
-		want := min(l.places-l.started, heldMost-len(l.held))
-		if want <= 0 {
-			return
-		}
-		now := l.Clock.Now()
-		leased, err := l.Store.Lease(ctx, l.name, want, now, now.Add(leaseTime))
-		if err != nil {
-			if ctx.Err() == nil {
-				l.Logger.Error("deliveries cannot be leased", "lane", l.name, "error", err.Error())
-			}
-			return
-		}
-		for i := range leased {
-			l.held = append(l.held, held{delivery: leased[i], since: now})
-		}
-		if len(leased) == 0 {
-			return
-		}
+// dispatch starts what can be started and leases more if there are places. It reports whether it should be called
+// again at once.
+func (l *lane) dispatch(ctx, sends context.Context) bool {
+	if ctx.Err() != nil {
+		return false
 	}
+	l.startHeld(sends)
+	want := min(l.places-l.started, heldMost-len(l.held))
+	if want <= 0 {
+		return false
+	}
+	now := l.Clock.Now()
+	leased, err := l.Store.Lease(ctx, l.name, want, now, now.Add(leaseTime))
+	if err != nil {
+		if ctx.Err() == nil {
+			l.Logger.Error("deliveries cannot be leased", "lane", l.name, "error", err.Error())
+		}
+		return false
+	}
+	for i := range leased {
+		l.held = append(l.held, held{delivery: leased[i], since: now})
+	}
+	return len(leased) > 0
 }
 
 // startHeld starts the held deliveries whose route has a place, in order, and drops those whose lease is too old.

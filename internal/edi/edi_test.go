@@ -148,6 +148,7 @@ func TestEnvelopeRefused(t *testing.T) {
 		"no sender":          {strings.Replace(clean, "HARBOR ", "       ", 1), Limits{}, "ISA06", false},
 		"control number":     {strings.Replace(clean, "000000123", "00000012X", 1), Limits{}, "ISA13", false},
 		"usage":              {strings.Replace(clean, "*T*>", "*X*>", 1), Limits{}, "ISA15", false},
+		"seventeen elements": {strings.Replace(clean, "HARBOR ", "HAR*OR ", 1), Limits{}, "sixteen elements", false},
 		"version":            {strings.Replace(clean, "*00401*", "*ABCDE*", 1), Limits{}, "ISA12", false},
 		"nothing behind ISA": {clean[:106], Limits{}, "no functional group", false},
 		"same separators":    {strings.Replace(clean, "*T*>~", "*T**~", 1), Limits{}, "terminator", false},

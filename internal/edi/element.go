@@ -19,7 +19,7 @@ const (
 // check returns the value as the tree holds it, the AK403 code if it breaks its definition, and whether
 // bytes had to be decoded as Latin-1.
 func (d *elementDef) check(v string) (value, code string, latin bool) {
-	length := len(v)
+	length, wrong := len(v), ""
 	switch d.kind {
 	case 'A', 'I':
 		plain := true
@@ -45,11 +45,11 @@ func (d *elementDef) check(v string) (value, code string, latin bool) {
 		}
 	case 'D':
 		if !validDate(v) {
-			return v, lengthOr(length, d, invalidDate), false
+			wrong = invalidDate
 		}
 	case 'T':
 		if !validTime(v) {
-			return v, lengthOr(length, d, invalidTime), false
+			wrong = invalidTime
 		}
 	default:
 		var ok bool
@@ -66,18 +66,7 @@ func (d *elementDef) check(v string) (value, code string, latin bool) {
 	if d.codes != nil && !d.codes[v] {
 		return v, invalidCode, latin
 	}
-	return v, "", latin
-}
-
-// lengthOr prefers the length codes for a value of impossible length.
-func lengthOr(n int, d *elementDef, code string) string {
-	switch {
-	case n < d.min:
-		return tooShort
-	case n > d.max:
-		return tooLong
-	}
-	return code
+	return v, wrong, latin
 }
 
 // number checks R and Nn values (X12.6): an optional minus, digits, for R one decimal point. Sign and

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"sort"
-	"strconv"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v4"
 )
@@ -19,6 +19,7 @@ type Guide struct {
 	FunctionalID string // GS01 that carries the set, for example "SW"
 	Title        string
 	root         node
+	frames       sync.Pool // *[]frame, the working memory of Read
 }
 
 // Problem is one thing wrong with a guide file.
@@ -82,23 +83,34 @@ func (t *text) UnmarshalYAML(n *yaml.Node) error {
 	return nil
 }
 
+// lined is a part of a document with the line it begins at; it is decoded strictly.
+type lined[T any] struct {
+	v    T
+	line int
+}
+
+// UnmarshalYAML decodes strictly and keeps the line.
+func (l *lined[T]) UnmarshalYAML(n *yaml.Node) error {
+	l.line = n.Line
+	return n.Load(&l.v, yaml.WithKnownFields())
+}
+
 type guideDoc struct {
-	Kind       text                  `yaml:"kind"`
-	Schema     text                  `yaml:"schema"`
-	Format     text                  `yaml:"format"`
-	Set        text                  `yaml:"set"`
-	Version    text                  `yaml:"version"`
-	Functional text                  `yaml:"functional"`
-	Title      text                  `yaml:"title"`
-	Segments   map[string]segmentDoc `yaml:"segments"`
-	Structure  []nodeDoc             `yaml:"structure"`
+	Kind       text                         `yaml:"kind"`
+	Schema     text                         `yaml:"schema"`
+	Format     text                         `yaml:"format"`
+	Set        text                         `yaml:"set"`
+	Version    text                         `yaml:"version"`
+	Functional text                         `yaml:"functional"`
+	Title      text                         `yaml:"title"`
+	Segments   map[string]lined[segmentDoc] `yaml:"segments"`
+	Structure  []lined[nodeDoc]             `yaml:"structure"`
 }
 
 type segmentDoc struct {
-	Title    string       `yaml:"title"`
-	Elements []elementDoc `yaml:"elements"`
-	Shifts   []shiftDoc   `yaml:"shifts"`
-	line     int
+	Title    string              `yaml:"title"`
+	Elements []lined[elementDoc] `yaml:"elements"`
+	Shifts   []lined[shiftDoc]   `yaml:"shifts"`
 }
 
 type elementDoc struct {
@@ -111,52 +123,21 @@ type elementDoc struct {
 	Usage string   `yaml:"usage"`
 	Codes []string `yaml:"codes"`
 	List  string   `yaml:"list"`
-	line  int
 }
 
 type shiftDoc struct {
 	At         int `yaml:"at"`
 	Element    int `yaml:"element"`
 	LongerThan int `yaml:"longerThan"`
-	line       int
 }
 
 type nodeDoc struct {
-	Segment  string    `yaml:"segment"`
-	Loop     string    `yaml:"loop"`
-	Key      string    `yaml:"key"`
-	Usage    string    `yaml:"usage"`
-	Max      int       `yaml:"max"`
-	Contains []nodeDoc `yaml:"contains"`
-	line     int
-}
-
-// UnmarshalYAML decodes strictly and keeps the line.
-func (d *segmentDoc) UnmarshalYAML(n *yaml.Node) error {
-	type plain segmentDoc
-	d.line = n.Line
-	return n.Load((*plain)(d), yaml.WithKnownFields())
-}
-
-// UnmarshalYAML decodes strictly and keeps the line.
-func (d *elementDoc) UnmarshalYAML(n *yaml.Node) error {
-	type plain elementDoc
-	d.line = n.Line
-	return n.Load((*plain)(d), yaml.WithKnownFields())
-}
-
-// UnmarshalYAML decodes strictly and keeps the line.
-func (d *shiftDoc) UnmarshalYAML(n *yaml.Node) error {
-	type plain shiftDoc
-	d.line = n.Line
-	return n.Load((*plain)(d), yaml.WithKnownFields())
-}
-
-// UnmarshalYAML decodes strictly and keeps the line.
-func (d *nodeDoc) UnmarshalYAML(n *yaml.Node) error {
-	type plain nodeDoc
-	d.line = n.Line
-	return n.Load((*plain)(d), yaml.WithKnownFields())
+	Segment  string           `yaml:"segment"`
+	Loop     string           `yaml:"loop"`
+	Key      string           `yaml:"key"`
+	Usage    string           `yaml:"usage"`
+	Max      int              `yaml:"max"`
+	Contains []lined[nodeDoc] `yaml:"contains"`
 }
 
 // LoadGuide compiles a guide document (kind: guide, schema: 1, format: x12). On any problem the guide is
@@ -236,7 +217,7 @@ func (c *guideCompiler) compile(doc *guideDoc) *Guide {
 		if !segmentID(id) {
 			c.add(d.line, "%q is not a segment identifier", id)
 		}
-		c.segments[id] = c.segment(id, &d)
+		c.segments[id] = c.segment(id, &d.v)
 	}
 	if len(doc.Structure) == 0 {
 		c.add(1, "structure is missing")
@@ -252,7 +233,7 @@ func (c *guideCompiler) compile(doc *guideDoc) *Guide {
 	return g
 }
 
-func (c *guideCompiler) nodes(docs []nodeDoc, depth int) []*node {
+func (c *guideCompiler) nodes(docs []lined[nodeDoc], depth int) []*node {
 	if len(docs) > maxChildren {
 		c.add(docs[0].line, "a loop can have %d places at most", maxChildren)
 		return nil
@@ -264,37 +245,37 @@ func (c *guideCompiler) nodes(docs []nodeDoc, depth int) []*node {
 	keys := map[string]bool{}
 	out := make([]*node, 0, len(docs))
 	for i := range docs {
-		d := &docs[i]
+		d, line := &docs[i].v, docs[i].line
 		n := &node{id: d.Segment, key: d.Key, mandatory: d.Usage == "M", max: d.Max}
 		if d.Loop != "" {
 			n.id, n.loop = d.Loop, true
 		}
 		switch {
 		case (d.Segment == "") == (d.Loop == ""):
-			c.add(d.line, "give either segment or loop")
+			c.add(line, "give either segment or loop")
 		case c.segments[n.id] == nil:
-			c.add(d.line, "segment %s is not defined under segments", n.id)
+			c.add(line, "segment %s is not defined under segments", n.id)
 		case d.Segment != "" && len(d.Contains) > 0:
-			c.add(d.line, "only a loop can have contains")
+			c.add(line, "only a loop can have contains")
 		}
 		n.seg = c.segments[n.id]
 		c.used[n.id] = true
 		if d.Usage != "M" && d.Usage != "O" {
-			c.add(d.line, "usage of %s must be M or O", n.id)
+			c.add(line, "usage of %s must be M or O", n.id)
 		}
 		if d.Max < 1 {
-			c.add(d.line, "max of %s must be at least 1", n.id)
+			c.add(line, "max of %s must be at least 1", n.id)
 		}
 		if n.key == "" {
 			n.key = strings.ToLower(n.id)
 		}
 		if keys[n.key] || strings.HasPrefix(n.key, "_") {
-			c.add(d.line, "key %q is used twice in one loop or begins with _", n.key)
+			c.add(line, "key %q is used twice in one loop or begins with _", n.key)
 		}
 		keys[n.key] = true
 		if len(d.Contains) > 0 {
 			n.children = c.nodes(d.Contains, depth+1)
-			c.clashes(n, d.line)
+			c.clashes(n, line)
 		}
 		out = append(out, n)
 	}
@@ -319,48 +300,48 @@ func (c *guideCompiler) segment(id string, d *segmentDoc) *segmentDef {
 	s := &segmentDef{}
 	names, first := map[string]bool{}, map[string]string{}
 	for i := range d.Elements {
-		e := &d.Elements[i]
+		e, line := &d.Elements[i].v, d.Elements[i].line
 		if e.Pos < 1 || e.Pos > 99 {
-			c.add(e.line, "pos must be 1 to 99")
+			c.add(line, "pos must be 1 to 99")
 			continue
 		}
 		for len(s.elements) < e.Pos {
 			s.elements = append(s.elements, elementDef{})
 		}
 		if s.elements[e.Pos-1].name != "" {
-			c.add(e.line, "%s has two elements at position %d", id, e.Pos)
+			c.add(line, "%s has two elements at position %d", id, e.Pos)
 		}
-		def := c.element(id, e)
+		def := c.element(id, e, line)
 		if e.List != "" {
 			if first[e.List] == "" {
 				first[e.List] = e.Name
 			}
 			def.opens = first[e.List] == e.Name
 		} else if names[e.Name] {
-			c.add(e.line, "%s has two elements named %q", id, e.Name)
+			c.add(line, "%s has two elements named %q", id, e.Name)
 		}
 		names[e.Name] = names[e.Name] || e.List == ""
 		s.elements[e.Pos-1] = def
 	}
 	for _, sh := range d.Shifts {
-		if sh.At < 1 || sh.Element <= sh.At || sh.LongerThan < 1 {
+		if sh.v.At < 1 || sh.v.Element <= sh.v.At || sh.v.LongerThan < 1 {
 			c.add(sh.line, "a shift needs at, element (behind at) and longerThan")
 		}
-		s.shifts = append(s.shifts, shift{at: sh.At, element: sh.Element, longer: sh.LongerThan})
+		s.shifts = append(s.shifts, shift{at: sh.v.At, element: sh.v.Element, longer: sh.v.LongerThan})
 	}
 	return s
 }
 
-func (c *guideCompiler) element(id string, e *elementDoc) elementDef {
+func (c *guideCompiler) element(id string, e *elementDoc, line int) elementDef {
 	def := elementDef{name: e.Name, ref: e.Ref, min: e.Min, max: e.Max, mandatory: e.Usage == "M", list: e.List}
 	if e.Name == "" || strings.HasPrefix(e.Name, "_") || strings.ContainsAny(e.Name, ". []\"") {
-		c.add(e.line, "element %d of %s needs a plain name", e.Pos, id)
+		c.add(line, "element %d of %s needs a plain name", e.Pos, id)
 	}
 	if e.Usage != "M" && e.Usage != "O" {
-		c.add(e.line, "usage of %s-%02d must be M or O", id, e.Pos)
+		c.add(line, "usage of %s-%02d must be M or O", id, e.Pos)
 	}
 	if e.Min < 1 || e.Max < e.Min {
-		c.add(e.line, "min and max of %s-%02d are not lengths", id, e.Pos)
+		c.add(line, "min and max of %s-%02d are not lengths", id, e.Pos)
 	}
 	switch {
 	case e.Type == "AN" || e.Type == "ID" || e.Type == "R":
@@ -370,7 +351,7 @@ func (c *guideCompiler) element(id string, e *elementDoc) elementDef {
 	case len(e.Type) == 2 && e.Type[0] == 'N' && e.Type[1] >= '0' && e.Type[1] <= '9':
 		def.kind, def.implied = 'N', int(e.Type[1]-'0')
 	default:
-		c.add(e.line, "type of %s-%02d must be AN, ID, DT, TM, R or N0 to N9", id, e.Pos)
+		c.add(line, "type of %s-%02d must be AN, ID, DT, TM, R or N0 to N9", id, e.Pos)
 	}
 	for _, code := range e.Codes {
 		if def.codes == nil {
@@ -394,5 +375,3 @@ func segmentID(id string) bool {
 	}
 	return true
 }
-
-func position(n int) string { return strconv.Itoa(n) }

@@ -2,6 +2,7 @@ package edi
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -112,10 +113,10 @@ func TestReadErrors(t *testing.T) {
 			t.Parallel()
 			var got []string
 			for _, e := range read945(t, c.body).Errors {
-				s := e.SegmentID + "@" + position(e.Position) + ":" + e.Code
+				s := e.SegmentID + "@" + strconv.Itoa(e.Position) + ":" + e.Code
 				var el []string
 				for _, x := range e.Elements {
-					el = append(el, position(x.Position)+"/"+x.Ref+"/"+x.Code)
+					el = append(el, strconv.Itoa(x.Position)+"/"+x.Ref+"/"+x.Code)
 				}
 				if el != nil {
 					s += "[" + strings.Join(el, " ") + "]"

@@ -1,9 +1,6 @@
 package edi
 
-import (
-	"bytes"
-	"strings"
-)
+import "strings"
 
 // isaSeparators are the offsets of the sixteen element separators of a fixed-width ISA.
 var isaSeparators = [16]int{3, 6, 17, 20, 31, 34, 50, 53, 69, 76, 81, 83, 89, 99, 101, 103}
@@ -52,7 +49,7 @@ func separators(s string, start int, w *warnings) (Separators, []string, int, er
 	if !strings.HasPrefix(isa, "ISA") {
 		return fail(start, "it does not begin with an ISA segment")
 	}
-	if len(isa) < 20 {
+	if len(isa) < 4 {
 		return fail(start, "the ISA segment is cut off")
 	}
 	sep := Separators{Element: isa[3]}
@@ -187,16 +184,4 @@ func digits(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-// another reports whether b begins, after filling, with a further interchange, and returns it.
-func another(b []byte) []byte {
-	i := bytes.Index(b, []byte("ISA"))
-	if i < 0 {
-		return nil
-	}
-	if n, _ := skipFraming(string(b[:i]), 0); n != i {
-		return nil
-	}
-	return b[i:]
 }

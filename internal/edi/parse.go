@@ -13,7 +13,7 @@ import (
 func Parse(b []byte, limits Limits) (*Interchange, error) {
 	limits = limits.orDefault()
 	if len(b) > limits.Bytes {
-		return nil, &EnvelopeError{Reason: fmt.Sprintf("it is larger than %d bytes", limits.Bytes), TooLarge: true}
+		return nil, limits.exceeded()
 	}
 	w := &warnings{}
 	s := string(b)
@@ -37,12 +37,10 @@ func Parse(b []byte, limits Limits) (*Interchange, error) {
 	if len(ic.Groups) == 0 && len(ic.Advices) == 0 {
 		return nil, &EnvelopeError{Offset: next, Reason: "no functional group follows the ISA segment"}
 	}
-	if t.pos < len(s) {
-		if ic.Rest = another(b[t.pos:]); ic.Rest == nil {
-			if end, _ := skipFraming(s, t.pos); end < len(s) {
-				w.add(t.number, t.pos, "there is text after IEA that is no interchange; it was ignored")
-			}
-		}
+	if end, _ := skipFraming(s, t.pos); strings.HasPrefix(s[end:], "ISA") {
+		ic.Rest = b[end:]
+	} else if end < len(s) {
+		w.add(t.number, end, "there is text after IEA that is no interchange; it was ignored")
 	}
 	ic.Warnings = w.list
 	return ic, nil
@@ -52,16 +50,14 @@ func Parse(b []byte, limits Limits) (*Interchange, error) {
 // mapping cases. Such a document names no sender, so it can be neither accepted nor acknowledged.
 func ParseBare(b []byte, limits Limits) ([]Set, Separators, error) {
 	limits = limits.orDefault()
-	fail := func(reason string) ([]Set, Separators, error) {
-		return nil, Separators{}, &EnvelopeError{Reason: reason}
-	}
+	fail := func(err error) ([]Set, Separators, error) { return nil, Separators{}, err }
 	if len(b) > limits.Bytes {
-		return nil, Separators{}, &EnvelopeError{Reason: fmt.Sprintf("it is larger than %d bytes", limits.Bytes), TooLarge: true}
+		return fail(limits.exceeded())
 	}
 	s := string(b)
 	start, _ := skipFraming(s, 0)
 	if !strings.HasPrefix(s[start:], "ST") || len(s) < start+4 || alphanumeric(s[start+2]) {
-		return fail("it does not begin with an ST segment")
+		return fail(&EnvelopeError{Reason: "it does not begin with an ST segment"})
 	}
 	sep := Separators{Element: s[start+2]}
 	for i := start + 3; i < len(s); i++ {
@@ -71,7 +67,7 @@ func ParseBare(b []byte, limits Limits) ([]Set, Separators, error) {
 		}
 	}
 	if sep.Segment == 0 {
-		return fail("the segment terminator after ST cannot be made out")
+		return fail(&EnvelopeError{Reason: "the segment terminator after ST cannot be made out"})
 	}
 	t := newTokenizer(s, start, sep, limits, &warnings{})
 	g := Group{DeclaredSets: -1}
@@ -79,7 +75,7 @@ func ParseBare(b []byte, limits Limits) ([]Set, Separators, error) {
 	for {
 		seg, ok, err := t.next()
 		if err != nil {
-			return nil, Separators{}, err
+			return fail(err)
 		}
 		if !ok || seg.ID == "GE" || seg.ID == "IEA" {
 			break
@@ -88,6 +84,10 @@ func ParseBare(b []byte, limits Limits) ([]Set, Separators, error) {
 	}
 	a.closeSet(&g)
 	return g.Sets, sep, nil
+}
+
+func (l Limits) exceeded() error {
+	return &EnvelopeError{Reason: fmt.Sprintf("it is larger than %d bytes", l.Bytes), TooLarge: true}
 }
 
 // tokenizer cuts the input into segments. Elements of all segments share one slice that is sized once.

@@ -67,12 +67,12 @@ var elementMessages = map[string]string{
 // with ST as segment 1.
 func (e *SetError) Violations() []problem.Violation {
 	if len(e.Elements) == 0 {
-		return []problem.Violation{{In: "document", Pointer: position(e.Position), Keyword: "AK3/" + e.Code,
+		return []problem.Violation{{In: "document", Pointer: strconv.Itoa(e.Position), Keyword: "AK3/" + e.Code,
 			Message: fmt.Sprintf("segment %d %s: %s", e.Position, e.SegmentID, segmentMessages[e.Code])}}
 	}
 	out := make([]problem.Violation, len(e.Elements))
 	for i, x := range e.Elements {
-		out[i] = problem.Violation{In: "document", Pointer: position(e.Position) + "/" + position(x.Position), Keyword: "AK4/" + x.Code,
+		out[i] = problem.Violation{In: "document", Pointer: strconv.Itoa(e.Position) + "/" + strconv.Itoa(x.Position), Keyword: "AK4/" + x.Code,
 			Message: fmt.Sprintf("segment %d %s element %d: %s", e.Position, e.SegmentID, x.Position, elementMessages[x.Code])}
 	}
 	return out
@@ -145,8 +145,11 @@ type reader struct {
 
 func (r *reader) run(root *node, set *Set) {
 	r.doc.Tree = make(map[string]any, 8)
-	r.frames = make([]frame, 1, 5)
-	r.frames[0] = frame{n: root, tree: r.doc.Tree, start: 1}
+	pooled, _ := r.doc.guide.frames.Get().(*[]frame)
+	if pooled == nil {
+		pooled = &[]frame{}
+	}
+	r.frames = append((*pooled)[:0], frame{n: root, tree: r.doc.Tree, start: 1})
 	segs := set.Segments
 	if n := len(segs); n > 0 && segs[n-1].ID == "SE" {
 		segs = segs[:n-1]
@@ -157,6 +160,8 @@ func (r *reader) run(root *node, set *Set) {
 	for len(r.frames) > 0 {
 		r.close()
 	}
+	*pooled = r.frames
+	r.doc.guide.frames.Put(pooled)
 }
 
 // place finds the segment's place: forward from the current place in the innermost loop, then in the loops
@@ -271,6 +276,7 @@ func (r *reader) close() {
 		}
 	}
 	child, end := fr.child, fr.end(len(fr.n.children))
+	*fr = frame{} // the frames are used again
 	r.frames = r.frames[:len(r.frames)-1]
 	if n := len(r.frames); n > 0 {
 		r.frames[n-1].ends[child] = int32(end)
@@ -295,7 +301,7 @@ func (r *reader) fail(e SetError) {
 // values reads the elements of a segment into an object.
 func (r *reader) values(n *node, seg *Segment, pos int, path string) map[string]any {
 	def := n.seg
-	obj := make(map[string]any, min(len(seg.Elements), len(def.elements))+len(n.children)/2)
+	obj := make(map[string]any, min(len(seg.Elements), 8)) // beyond eight, Go's map allocates a table
 	skip := r.shift(def, seg, pos)
 	var wrong []ElementError
 	var list []any // the list being filled, under the name listName
@@ -355,11 +361,7 @@ func (r *reader) values(n *node, seg *Segment, pos int, path string) map[string]
 	if listName != "" {
 		obj[listName] = list
 	}
-	extra := len(def.elements)
-	if skip > 0 {
-		extra++
-	}
-	for i := extra; i < len(seg.Elements); i++ {
+	for i := len(def.elements) + min(skip, 1); i < len(seg.Elements); i++ {
 		if seg.Elements[i] != "" {
 			r.w.add(pos, seg.OffsetOf(i+1), fmt.Sprintf("%s-%02d is not in the guide; it was ignored", seg.ID, i+1))
 		}

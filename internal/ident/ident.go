@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -75,7 +76,7 @@ func NewID(clock Clock) string {
 
 // ValidID reports whether s has the form of a UUIDv7 as NewID writes it.
 func ValidID(s string) bool {
-	if len(s) != 36 || s[14] != '7' {
+	if len(s) != 36 || s[14] != '7' || (s[19] != '8' && s[19] != '9' && s[19] != 'a' && s[19] != 'b') {
 		return false
 	}
 	for i := 0; i < len(s); i++ {
@@ -95,7 +96,8 @@ func ValidID(s string) bool {
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 // ShortNumber derives from a UUIDv7 the number people read aloud: seven characters of its
-// random part and a check character (ISO/IEC 7064 style, weighted modulo 31), as in "8KX493TD".
+// random part and a check character, as in "8KX493TD". The check is a weighted sum over the field of 32 elements,
+// so that any one changed character and any two neighbours exchanged are noticed.
 // It returns "" when id is not a UUIDv7. It is a name for people, not a key: look-ups use the id.
 func ShortNumber(id string) string {
 	if !ValidID(id) {
@@ -115,30 +117,31 @@ func ShortNumber(id string) string {
 	return string(out[:])
 }
 
-// ValidShortNumber reports whether the last character of s is its check character.
+// ValidShortNumber reports whether s has the form of a short number and its last character is its check character.
 func ValidShortNumber(s string) bool {
 	if len(s) != 8 {
 		return false
 	}
+	for i := 0; i < len(s); i++ {
+		if strings.IndexByte(crockford, s[i]) < 0 {
+			return false
+		}
+	}
 	return checkCharacter(s[:7]) == s[7]
 }
 
+// checkCharacter multiplies the i-th character's value by x^(i+1) in GF(2^5), modulus x^5+x^2+1, and adds. Every
+// weight is different and none is 1 or 0, which is the check character's own: a single change or a swap of
+// neighbours, the check character included, always changes the sum.
 func checkCharacter(s string) byte {
 	sum := 0
-	for i := 0; i < len(s); i++ {
-		v := -1
-		for j := 0; j < len(crockford); j++ {
-			if crockford[j] == s[i] {
-				v = j
-				break
-			}
+	for i := len(s) - 1; i >= 0; i-- {
+		sum ^= strings.IndexByte(crockford, s[i])
+		if sum <<= 1; sum > 31 {
+			sum ^= 0b100101
 		}
-		if v < 0 {
-			return 0
-		}
-		sum += v * (i + 2)
 	}
-	return crockford[sum%31]
+	return crockford[sum]
 }
 
 // Secret returns n random bytes as lower-case hexadecimal, for tokens of n*8 bits.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -72,35 +73,42 @@ func newHouseWith(t *testing.T, between func(eventlog.Store) eventlog.Store, mor
 	return h
 }
 
-// snapshot loads the events, mappings and guides of the repository.
+// snapshot is the events, mappings and guides of the repository, compiled once for all tests; nobody changes it.
 func snapshot(t testing.TB) *catalog.Snapshot {
 	t.Helper()
-	shipped, own := fstest.MapFS{}, fstest.MapFS{}
-	take := func(to fstest.MapFS, root, folder string) {
-		files, err := fs.Glob(os.DirFS(root), folder+"/*.*")
+	s, err := loaded()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+var loaded = sync.OnceValues(func() (*catalog.Snapshot, error) {
+	shipped, own, events := fstest.MapFS{}, fstest.MapFS{}, fstest.MapFS{}
+	for _, part := range []struct {
+		to           fstest.MapFS
+		root, folder string
+	}{{shipped, "../../policies", "std/guides/x12"}, {own, "../../policies", "mappings"}, {events, "../../specs", "events"}} {
+		files, err := fs.Glob(os.DirFS(part.root), part.folder+"/*.*")
 		if err != nil || len(files) == 0 {
-			t.Fatalf("nothing in %s/%s: %v", root, folder, err)
+			return nil, fmt.Errorf("nothing in %s/%s: %v", part.root, part.folder, err)
 		}
 		for _, f := range files {
-			b, err := os.ReadFile(root + "/" + f)
+			b, err := os.ReadFile(part.root + "/" + f)
 			if err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
-			to[f] = &fstest.MapFile{Data: b}
+			part.to[f] = &fstest.MapFile{Data: b}
 		}
 	}
-	take(shipped, "../../policies", "std/guides/x12")
-	take(own, "../../policies", "mappings")
-	events := fstest.MapFS{}
-	take(events, "../../specs", "events")
 	s, problems := catalog.Load(catalog.Sources{StdPolicies: shipped, Policies: own, Specs: events, Clock: ident.NewManual(start)})
 	if len(problems) > 0 {
-		t.Fatal(problems)
+		return nil, problems
 	}
 	erp := &catalog.Backend{ID: "erp", URLs: map[ident.Environment]string{ident.Sandbox: "http://erp"}}
 	s.Routes = []*catalog.DeliveryRoute{{ID: "erp", Backend: erp, Events: []string{"order.acknowledged.v1", "shipment.confirmed.v1", "shipment.milestone.v1"}}}
-	return s
-}
+	return s, nil
+})
 
 // call is a call of an operation that makes events of a type by a mapping.
 func (h *house) call(org ident.OrgID, mapping, body string) intake.Call {
@@ -153,7 +161,7 @@ func confirmBody(order, shipment, first, second string) string {
 		{"lineNo":1,"sku":"SKU-1","ordered":{"value":"120","unit":"EA"},"shipped":{"value":%q,"unit":"EA"},"status":"complete"}]}`, order, shipment, second, first)
 }
 
-// sets945 is one 945 as a set: both lines of the order.
+// set945 is one 945 as a set: both lines of the order.
 func set945(st02, order, shipment, first, second string) string {
 	body := []string{"ST*945*" + st02, "W06*F*" + order + "*20260914*" + shipment + "**PO-1", "N1*ST*Riverside Hardware", "N3*218 Canal Street",
 		"N4*Brattleboro*VT*05301*US", "N1*SF*Three CHI*92*CHI", "N9*BM*BOL-1", "G62*11*20260914*4*1540", "W27*M*FDEG*FedEx Ground*PP",

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"io"
 	"net/http"
 
 	"portway/internal/eventlog"
 	"portway/internal/logistics"
 	"portway/internal/problem"
+	"portway/internal/schema"
 )
 
 const jsonType = "application/json"
@@ -61,14 +61,9 @@ func decode(b []byte) (any, error) {
 	if len(bytes.TrimSpace(b)) == 0 {
 		return nil, nil
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	var v any
-	if err := d.Decode(&v); err != nil {
-		return nil, problem.Wrap(problem.BodyMalformed, err, "the body is not well-formed JSON")
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, problem.New(problem.BodyMalformed, "something follows the JSON value")
+	v, err := schema.Decode(b, schema.Limits{})
+	if err != nil {
+		return nil, problem.Wrap(problem.BodyMalformed, err, "the body is not strict JSON")
 	}
 	return v, nil
 }

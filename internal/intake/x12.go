@@ -42,7 +42,9 @@ func (in *Intake) X12(ctx context.Context, c Call) (Answer, error) {
 		return in.quarantine(ctx, &c, ic, party, refusal)
 	}
 	x := &interchange{in: in, call: &c, ic: ic, party: party}
-	if err := x.read(ctx); err != nil {
+	if err := x.read(ctx); problem.Is(err, problem.EDIUnreadable) {
+		return in.quarantine(ctx, &c, ic, party, problem.From(err))
+	} else if err != nil {
 		in.refused(&c, "x12", kinds(ic), err)
 		return Answer{}, err
 	}

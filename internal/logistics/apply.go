@@ -1,10 +1,6 @@
 package logistics
 
-import (
-	"strconv"
-
-	"portway/internal/problem"
-)
+import "portway/internal/problem"
 
 // transitions is what each event type does to an order.
 var transitions = map[string]func(o *Order, s *statement, e *Event) error{
@@ -60,27 +56,26 @@ func cancel(o *Order, s *statement, _ *Event) error {
 	if err := o.sameVersion(s.Version); err != nil {
 		return err
 	}
-	whole := len(s.Lines) == 0
+	drop := func(l *Line) { // what was to ship later is not wanted either
+		l.Cancelled = l.Cancelled.Add(l.Open).Add(l.Backordered)
+		l.Open, l.Backordered = Decimal{}, Decimal{}
+	}
+	for _, said := range s.Lines {
+		l := o.line(said)
+		if l == nil {
+			return o.refuse(problem.OrderLedger, "a line is not on the order")
+		}
+		drop(l)
+	}
 	for i := range o.Lines {
-		l := &o.Lines[i]
-		if whole || mentions(s.Lines, l.LineNo) {
-			l.Cancelled = l.Cancelled.Add(l.Open)
-			l.Open = Decimal{}
+		if len(s.Lines) == 0 {
+			drop(&o.Lines[i])
 		}
 	}
 	if o.openLines() == 0 {
 		o.State = StateCancelled
 	}
 	return nil
-}
-
-func mentions(lines []statementLine, no int) bool {
-	for _, l := range lines {
-		if l.LineNo == no {
-			return true
-		}
-	}
-	return false
 }
 
 // openLines counts lines that still await shipment, backorders included.
@@ -140,16 +135,20 @@ func acknowledge(o *Order, s *statement, _ *Event) error {
 		}
 	}
 	o.State = StateAcknowledged
+	if o.openLines() == 0 {
+		o.State = StateRejected // line by line, but nothing is left to ship
+	}
 	return nil
 }
 
 // line finds the order line a statement speaks of: by its number, or by the SKU when that is on one line only.
+// A number with another line's SKU is no line, unless the item was substituted.
 func (o *Order) line(said statementLine) *Line {
 	var found *Line
 	for i := range o.Lines {
 		l := &o.Lines[i]
 		if said.LineNo != 0 {
-			if l.LineNo == said.LineNo && (said.SKU == "" || said.SKU == l.SKU) {
+			if l.LineNo == said.LineNo && (said.SKU == "" || said.SKU == l.SKU || said.Status == "substituted") {
 				return l
 			}
 			continue
@@ -169,34 +168,85 @@ func confirm(o *Order, s *statement, e *Event) error {
 	case StateCancelled, StateRejected, StateDelivered:
 		return o.refuse(problem.OrderState, "nothing more ships on this order")
 	}
+	// A line may be said in parts, one a lot or package: the parts are added up before they are booked.
+	bookings := make([]booking, len(o.Lines))
 	for _, said := range s.Lines {
 		l := o.line(said)
 		if l == nil {
 			return o.refuse(problem.OrderLedger, "an item is not on the order, or on more than one line")
 		}
-		if err := l.ship(o, said, s.Mode); err != nil {
-			return err
+		for i := range o.Lines {
+			if l == &o.Lines[i] {
+				if err := bookings[i].add(o, l, said); err != nil {
+					return err
+				}
+			}
 		}
 	}
-	o.Shipments = append(o.Shipments, Shipment{ID: s.Shipment, EventID: e.ID, ShippedAt: s.ShippedAt, SCAC: s.Carrier.SCAC, Final: s.Final})
-	o.InExecution = true
-	o.State = StatePartiallyShipped
-	if o.openLines() == 0 {
-		o.State = StateShipped
+	shipped := false
+	for i := range o.Lines {
+		l := &o.Lines[i]
+		if bookings[i].said {
+			if err := l.book(o, &bookings[i], s.Mode); err != nil {
+				return err
+			}
+		}
+		if s.Final { // nothing more follows: what is neither shipped nor backordered is closed
+			l.Cancelled, l.Open = l.Cancelled.Add(l.Open), Decimal{}
+		}
+		shipped = shipped || l.Shipped.Sign() > 0
 	}
+	o.Shipments = append(o.Shipments, Shipment{ID: s.Shipment, EventID: e.ID, ShippedAt: s.ShippedAt, SCAC: s.Carrier.SCAC, Final: s.Final})
+	waiting := o.openLines() > 0
+	switch {
+	case shipped && waiting:
+		o.State, o.InExecution = StatePartiallyShipped, true
+	case shipped:
+		o.State, o.InExecution = StateShipped, true
+	case !waiting:
+		o.State = StateCancelled
+	} // nothing shipped and something waits: a backorder alone moves no goods, and the owner may still change the order
 	return nil
 }
 
-// ship books one confirmed line. In delta mode the statement adds to what shipped before; in cumulative
-// mode it is the new total. Units must agree: a conversion needs the item's pack table (RULES 11).
-func (l *Line) ship(o *Order, said statementLine, mode string) error {
+// booking is what one confirmation says about one order line.
+type booking struct {
+	said        bool
+	shipped     Decimal
+	backordered *Decimal
+	status      string // the last one that says what becomes of the rest, if any does
+}
+
+// add adds one part. Units must agree: a conversion needs the item's pack table (RULES 11).
+func (b *booking) add(o *Order, l *Line, said statementLine) error {
 	if said.Shipped == nil {
 		return o.refuse(problem.OrderLedger, "line %d has no shipped quantity", l.LineNo)
 	}
 	if said.Shipped.Unit != l.Unit || (said.Backordered != nil && said.Backordered.Unit != l.Unit) {
-		return o.refuse(problem.OrderLedger, "line %s is ordered in %s: no pack table converts the confirmed unit", strconv.Itoa(l.LineNo), l.Unit)
+		return o.refuse(problem.OrderLedger, "line %d is ordered in %s: no pack table converts the confirmed unit", l.LineNo, l.Unit)
 	}
-	add := said.Shipped.Value
+	if said.Shipped.Value.Sign() < 0 || (said.Backordered != nil && said.Backordered.Value.Sign() < 0) {
+		return o.refuse(problem.OrderLedger, "line %d: a quantity is below zero", l.LineNo)
+	}
+	b.said = true
+	b.shipped = b.shipped.Add(said.Shipped.Value)
+	if said.Backordered != nil {
+		sum := said.Backordered.Value
+		if b.backordered != nil {
+			sum = sum.Add(*b.backordered)
+		}
+		b.backordered = &sum
+	}
+	switch said.Status {
+	case "partial_backordered", "backordered", "partial_closed", "cancelled":
+		b.status = said.Status
+	}
+	return nil
+}
+
+// book enters a booking. In delta mode it adds to what shipped before; in cumulative mode it is the new total.
+func (l *Line) book(o *Order, b *booking, mode string) error {
+	add := b.shipped
 	if mode == "cumulative" {
 		add = add.Sub(l.Shipped)
 	}
@@ -213,11 +263,22 @@ func (l *Line) ship(o *Order, said statementLine, mode string) error {
 		*from, add = from.Sub(take), add.Sub(take)
 	}
 	l.Over = l.Over.Add(add)
-	switch said.Status {
-	case "partial_backordered", "backordered":
-		l.Backordered, l.Open = l.Backordered.Add(l.Open), Decimal{}
-	case "partial_closed", "cancelled":
-		l.Cancelled, l.Open = l.Cancelled.Add(l.Open), Decimal{}
+	rest := l.Open.Add(l.Backordered)
+	switch {
+	case b.backordered != nil && b.backordered.Sign() > 0: // stated: what ships later, of what is left
+		if b.backordered.Cmp(rest) > 0 {
+			return o.refuse(problem.OrderLedger, "line %d: more is backordered than is left to ship", l.LineNo)
+		}
+		l.Backordered, l.Open = *b.backordered, rest.Sub(*b.backordered)
+	case b.status == "partial_backordered" || b.status == "backordered":
+		l.Backordered, l.Open = rest, Decimal{}
+	}
+	if b.status == "partial_closed" || b.status == "cancelled" {
+		closed := l.Open
+		if b.backordered == nil || b.backordered.Sign() == 0 { // the backorder is closed with the line
+			closed, l.Backordered = rest, Decimal{}
+		}
+		l.Cancelled, l.Open = l.Cancelled.Add(closed), Decimal{}
 	}
 	return nil
 }
@@ -233,15 +294,31 @@ func milestone(o *Order, s *statement, _ *Event) error {
 	return nil
 }
 
+// deliver marks the shipment that is named as arrived, or every one when none of that name is known. The order is
+// delivered when all it shipped has arrived and nothing more is to ship.
 func deliver(o *Order, s *statement, _ *Event) error {
 	switch o.State {
-	case StateShipped:
-		o.State = StateDelivered
-		o.DeliveredAt = s.DeliveredAt
-	case StatePartiallyShipped:
-		o.DeliveredAt = s.DeliveredAt // a part arrived; the order stays open for the rest
+	case StateShipped, StatePartiallyShipped, StateDelivered:
 	default:
 		return o.refuse(problem.OrderState, "nothing of the order has shipped yet")
+	}
+	named := false
+	for i := range o.Shipments {
+		named = named || (s.Shipment != "" && o.Shipments[i].ID == s.Shipment)
+	}
+	under := 0
+	for i := range o.Shipments {
+		sh := &o.Shipments[i]
+		if !named || sh.ID == s.Shipment {
+			sh.DeliveredAt = s.DeliveredAt
+		}
+		if sh.DeliveredAt == "" {
+			under++
+		}
+	}
+	o.DeliveredAt = s.DeliveredAt
+	if o.State == StateShipped && under == 0 {
+		o.State = StateDelivered
 	}
 	return nil
 }

@@ -5,8 +5,8 @@ package logistics
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math/big"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -167,11 +167,14 @@ type Instant struct {
 	Zone   ZoneSource
 }
 
+// instantForm is RFC 3339 as written: time.Parse also takes "9:00:00", a decimal comma and offsets of 24 hours.
+var instantForm = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
 // ParseInstant reads RFC 3339 and keeps the offset as written.
 func ParseInstant(s string, zone ZoneSource) (Instant, error) {
 	t, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
-		return Instant{}, fmt.Errorf("not an RFC 3339 time with an offset")
+	if err != nil || !instantForm.MatchString(s) {
+		return Instant{}, errors.New("not an RFC 3339 time with an offset")
 	}
 	_, offset := t.Zone()
 	return Instant{Micros: t.UnixMicro(), Offset: offset, Zone: zone}, nil

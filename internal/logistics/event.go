@@ -53,18 +53,16 @@ func (e *Event) CloudEvent() ([]byte, error) {
 		"id":              e.ID,
 		"source":          e.Source,
 		"type":            e.Type,
-		"subject":         e.Subject,
 		"time":            e.Time.String(),
 		"datacontenttype": "application/json",
-		"partnerid":       string(e.Org),
-		"correlationid":   e.CorrelationID,
-		"partitionkey":    e.PartitionKey,
 		"sequence":        sequence(e.Sequence),
-		"environment":     string(e.Environment),
 		"data":            e.Data,
 	}
-	if e.CausationID != "" {
-		m["causationid"] = e.CausationID
+	for name, value := range map[string]string{"subject": e.Subject, "partnerid": string(e.Org), "correlationid": e.CorrelationID,
+		"causationid": e.CausationID, "partitionkey": e.PartitionKey, "environment": string(e.Environment)} {
+		if value != "" { // CloudEvents 1.0 section 3.1: an attribute is absent or not empty
+			m[name] = value
+		}
 	}
 	return json.Marshal(m)
 }

@@ -38,8 +38,13 @@ type Line struct {
 	Over        Decimal `json:"over"`
 }
 
-// Balanced reports whether the line's ledger adds up.
+// Balanced reports whether the line's ledger adds up and nothing in it is below zero or beyond what we can write.
 func (l *Line) Balanced() bool {
+	for _, d := range []Decimal{l.Ordered, l.Shipped, l.Backordered, l.Cancelled, l.Open, l.Over} {
+		if _, err := ParseDecimal(d.String()); err != nil || d.Sign() < 0 {
+			return false
+		}
+	}
 	have := l.Ordered.Add(l.Over)
 	return have.Cmp(l.Shipped.Add(l.Backordered).Add(l.Cancelled).Add(l.Open)) == 0
 }
@@ -51,6 +56,8 @@ type Shipment struct {
 	ShippedAt string `json:"shippedAt"`
 	SCAC      string `json:"scac,omitempty"`
 	Final     bool   `json:"final"`
+	// DeliveredAt is when it arrived, "" until that is known.
+	DeliveredAt string `json:"deliveredAt,omitempty"`
 }
 
 // Milestone is the last thing known of a shipment under way.
@@ -139,8 +146,8 @@ func (o *Order) setLines(lines []statementLine) error {
 	o.Lines = make([]Line, 0, len(lines))
 	seen := map[int]bool{}
 	for _, l := range lines {
-		if l.Quantity == nil || seen[l.LineNo] {
-			return problem.New(problem.OrderLedger, "every line needs its own lineNo and a quantity")
+		if l.Quantity == nil || l.Quantity.Value.Sign() < 0 || seen[l.LineNo] {
+			return problem.New(problem.OrderLedger, "every line needs its own lineNo and a quantity that is not below zero")
 		}
 		seen[l.LineNo] = true
 		o.Lines = append(o.Lines, Line{LineNo: l.LineNo, SKU: l.SKU, GTIN: l.GTIN, Description: l.Description,

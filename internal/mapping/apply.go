@@ -3,11 +3,13 @@ package mapping
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
+	"portway/internal/mapping/jq"
 	"portway/internal/problem"
 )
 
@@ -57,17 +59,14 @@ func (m *Mapping) Apply(ctx context.Context, in any, env Env) (*Result, []proble
 		r.violate("", "vars", "$vars holds a value that is not JSON", "")
 		return nil, r.violations
 	}
-	s := &scope{cost: newBudget(ctx), item: in, vars: make([]any, len(fixedVariables), len(fixedVariables)+len(m.let))}
-	s.vars[varRoot], s.vars[varParent], s.vars[varVars], s.vars[varBudget] = in, in, vars, s.cost
-	for i, e := range m.let {
-		v := m.lets[i]
-		if !m.fixed[i] {
-			if v, err = e.evaluate(s); err != nil {
-				r.failed("let", e, s, err)
-				return nil, r.violations
-			}
+	s := jq.NewScope(ctx, in, vars)
+	for _, e := range m.let {
+		v, err := e.Evaluate(s)
+		if err != nil {
+			r.failed("let", e, s, err)
+			return nil, r.violations
 		}
-		s.vars = append(s.vars, v)
+		s.Define(v)
 	}
 	r.res.Data = r.object(m.fields, s, "")
 	if len(r.violations) > 0 {
@@ -82,8 +81,7 @@ func plainVars(vars map[string]any) (any, error) {
 		switch v.(type) {
 		case nil, string, bool, int, json.Number:
 		default:
-			budget := maxNodes
-			return normal(vars, &budget)
+			return jq.Normal(vars)
 		}
 	}
 	if vars == nil {
@@ -101,10 +99,16 @@ func (r *run) violate(pointer, keyword, message, source string) {
 	}
 }
 
+// origin is the expression or iteration a value came from.
+type origin interface {
+	String() string
+	SourcePath(s *jq.Scope) string
+}
+
 // fail reports a violation of a target field. The pointer leads into the JSON the caller sent when the
 // position there is known, else to the target field.
-func (r *run) fail(field, keyword string, e *expression, s *scope, message string) {
-	path := e.sourcePath(s)
+func (r *run) fail(field, keyword string, e origin, s *jq.Scope, message string) {
+	path := e.SourcePath(s)
 	source := ""
 	if r.env.Source != nil {
 		source = r.env.Source(path)
@@ -114,8 +118,8 @@ func (r *run) fail(field, keyword string, e *expression, s *scope, message strin
 		at = path
 	}
 	what := "field " + field
-	if e != nil {
-		what += fmt.Sprintf(" (expr %q)", clip(e.src))
+	if src := e.String(); src != "" {
+		what += fmt.Sprintf(" (expr %q)", clip(src))
 	}
 	r.violate(pointer(at), keyword, what+": "+message, source)
 }
@@ -128,13 +132,13 @@ func clip(s string) string {
 }
 
 // failed reports an error of an expression.
-func (r *run) failed(field string, e *expression, s *scope, err error) {
-	if interrupted(err) || s.cost.over {
+func (r *run) failed(field string, e origin, s *jq.Scope, err error) {
+	if s.Exhausted() {
 		r.stop = true
 		r.fail(field, "budget", e, s, "the mapping costs more than one document may")
 		return
 	}
-	r.fail(field, "expr", e, s, reason(err))
+	r.fail(field, "expr", e, s, jq.Reason(err))
 }
 
 // pointer turns "lines[3].lineNo" into the JSON Pointer "/lines/3/lineNo".
@@ -152,7 +156,7 @@ func (r *run) warn(field, message string) {
 }
 
 // object evaluates fields into a new object; prefix is its name in messages.
-func (r *run) object(fields []*field, s *scope, prefix string) map[string]any {
+func (r *run) object(fields []*field, s *jq.Scope, prefix string) map[string]any {
 	out := make(map[string]any, len(fields))
 	for _, f := range fields {
 		if r.stop {
@@ -177,10 +181,10 @@ func (r *run) object(fields []*field, s *scope, prefix string) map[string]any {
 }
 
 // name is the field's full name, built only when a message needs it.
-func (f *field) name(prefix string) string { return joinPath(prefix, f.label) }
+func (f *field) name(prefix string) string { return jq.JoinPath(prefix, f.label) }
 
 // field evaluates one field; false leaves it out.
-func (r *run) field(f *field, s *scope, prefix string) (any, bool) {
+func (r *run) field(f *field, s *jq.Scope, prefix string) (any, bool) {
 	if f.when != nil && !r.holds(f, f.when, s, prefix) {
 		return nil, false
 	}
@@ -194,7 +198,7 @@ func (r *run) field(f *field, s *scope, prefix string) (any, bool) {
 	case f.value != nil:
 		return r.amount(f, s, prefix)
 	}
-	v, err := f.expr.evaluate(s)
+	v, err := f.expr.Evaluate(s)
 	if err != nil {
 		r.failed(f.name(prefix), f.expr, s, err)
 		return nil, false
@@ -203,8 +207,8 @@ func (r *run) field(f *field, s *scope, prefix string) (any, bool) {
 }
 
 // holds evaluates a condition: null and false do not hold.
-func (r *run) holds(f *field, e *expression, s *scope, prefix string) bool {
-	v, err := e.evaluate(s)
+func (r *run) holds(f *field, e *jq.Expression, s *jq.Scope, prefix string) bool {
+	v, err := e.Evaluate(s)
 	if err != nil {
 		r.failed(f.name(prefix), e, s, err)
 		return false
@@ -215,7 +219,7 @@ func (r *run) holds(f *field, e *expression, s *scope, prefix string) bool {
 func absent(v any) bool { return v == nil || v == "" }
 
 // missing is the outcome of a field without value.
-func (r *run) missing(f *field, e *expression, s *scope, prefix string) (any, bool) {
+func (r *run) missing(f *field, e *jq.Expression, s *jq.Scope, prefix string) (any, bool) {
 	if f.hasDef {
 		if f.warnDef {
 			r.warn(f.name(prefix), "no value; the default was used")
@@ -229,7 +233,7 @@ func (r *run) missing(f *field, e *expression, s *scope, prefix string) (any, bo
 }
 
 // typed applies lookup, default and type to a value.
-func (r *run) typed(f *field, v any, s *scope, prefix string) (any, bool) {
+func (r *run) typed(f *field, v any, s *jq.Scope, prefix string) (any, bool) {
 	if absent(v) {
 		return r.missing(f, f.expr, s, prefix)
 	}
@@ -272,7 +276,7 @@ func scalarText(v any) (string, bool) {
 		}
 		return "false", true
 	}
-	if d, ok := toDecimal(v); ok {
+	if d, ok := jq.ToDecimal(v); ok {
 		return d.String(), true
 	}
 	return "", false
@@ -293,14 +297,12 @@ func (r *run) convert(f *field, v any) (out any, why string) {
 		}
 		return nil, "not text"
 	case "int":
-		d, ok := toDecimal(v)
-		if ok {
-			d = d.trimmed()
+		if d, ok := jq.ToDecimal(v); ok {
+			if d = d.Trimmed(); d.Integer() {
+				return json.Number(d.String()), ""
+			}
 		}
-		if !ok || d.scale > 0 || !d.unscaled.IsInt64() {
-			return nil, "not an integer"
-		}
-		return json.Number(d.String()), ""
+		return nil, "not an integer"
 	case "decimal":
 		if s, ok := decimalText(v); ok {
 			return s, ""
@@ -330,10 +332,9 @@ func (r *run) convert(f *field, v any) (out any, why string) {
 			return nil, "not a list"
 		}
 	}
-	budget := maxNodes
-	n, err := normal(v, &budget)
+	n, err := jq.Normal(v)
 	if err != nil {
-		return nil, reason(err)
+		return nil, jq.Reason(err)
 	}
 	return n, ""
 }
@@ -341,11 +342,11 @@ func (r *run) convert(f *field, v any) (out any, why string) {
 func decimalText(v any) (string, bool) {
 	switch v := v.(type) {
 	case string:
-		return canonicalDecimal(v)
+		return jq.DecimalText(v)
 	case json.Number:
-		return canonicalDecimal(string(v))
+		return jq.DecimalText(string(v))
 	}
-	d, ok := toDecimal(v)
+	d, ok := jq.ToDecimal(v)
 	if !ok {
 		return "", false
 	}
@@ -392,8 +393,8 @@ func (r *run) moment(f *field, v any) (any, string) {
 }
 
 // amount builds {value, unit} or {amount, currency}.
-func (r *run) amount(f *field, s *scope, prefix string) (any, bool) {
-	v, err := f.value.evaluate(s)
+func (r *run) amount(f *field, s *jq.Scope, prefix string) (any, bool) {
+	v, err := f.value.Evaluate(s)
 	if err != nil {
 		r.failed(f.name(prefix), f.value, s, err)
 		return nil, false
@@ -406,7 +407,7 @@ func (r *run) amount(f *field, s *scope, prefix string) (any, bool) {
 		r.fail(f.name(prefix), "type", f.value, s, notDecimalText(v))
 		return nil, false
 	}
-	u, err := f.unit.evaluate(s)
+	u, err := f.unit.Evaluate(s)
 	if err != nil {
 		r.failed(f.name(prefix), f.unit, s, err)
 		return nil, false
@@ -430,10 +431,10 @@ func unitWord(f *field) string {
 }
 
 // nested builds an object from fields; expr, if given, is what they see.
-func (r *run) nested(f *field, s *scope, prefix string) (any, bool) {
+func (r *run) nested(f *field, s *jq.Scope, prefix string) (any, bool) {
 	inner := s
 	if f.expr != nil {
-		v, err := f.expr.evaluate(s)
+		v, err := f.expr.Evaluate(s)
 		if err != nil {
 			r.failed(f.name(prefix), f.expr, s, err)
 			return nil, false
@@ -441,12 +442,7 @@ func (r *run) nested(f *field, s *scope, prefix string) (any, bool) {
 		if absent(v) {
 			return r.missing(f, f.expr, s, prefix)
 		}
-		c := *s
-		c.item, c.path = v, f.expr.sourcePath(s)
-		c.lost = c.lost || f.expr.direct == nil || f.expr.direct.base >= 0
-		c.vars = append([]any(nil), s.vars...)
-		c.vars[varParent] = s.item
-		inner = &c
+		inner = s.Enter(f.expr, v)
 	}
 	o := r.object(f.fields, inner, f.name(prefix))
 	if len(o) == 0 {
@@ -455,11 +451,13 @@ func (r *run) nested(f *field, s *scope, prefix string) (any, bool) {
 	return o, true
 }
 
+var errStop = errors.New("the mapping has stopped")
+
 // list builds an array from the items of each; an empty one is left out.
-func (r *run) list(f *field, s *scope, prefix string) (any, bool) {
+func (r *run) list(f *field, s *jq.Scope, prefix string) (any, bool) {
 	var out []any
 	before := len(r.violations)
-	err := f.each.items(s, func(item *scope) error {
+	err := f.each.Items(s, func(item *jq.Scope) error {
 		if f.where != nil && !r.holds(f, f.where, item, prefix) {
 			return nil
 		}
@@ -467,22 +465,22 @@ func (r *run) list(f *field, s *scope, prefix string) (any, bool) {
 			if o := r.object(f.fields, item, f.name(prefix)+"["+strconv.Itoa(len(out))+"]"); len(o) > 0 {
 				out = append(out, o)
 			}
-		} else if v, err := f.expr.evaluate(item); err != nil {
+		} else if v, err := f.expr.Evaluate(item); err != nil {
 			r.failed(f.name(prefix), f.expr, item, err)
 		} else if v, ok := r.typed(f, v, item, prefix); ok {
 			out = append(out, v)
 		}
 		if r.stop {
-			return context.DeadlineExceeded
+			return errStop
 		}
 		return nil
 	})
 	if err != nil && !r.stop {
-		r.failed(f.name(prefix), f.each.expr, s, err)
+		r.failed(f.name(prefix), f.each, s, err)
 	}
 	if len(out) == 0 {
 		if f.required && len(r.violations) == before {
-			r.fail(f.name(prefix), "required", f.each.expr, s, "at least one item is required")
+			r.fail(f.name(prefix), "required", f.each, s, "at least one item is required")
 		}
 		return nil, false
 	}

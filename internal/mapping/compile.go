@@ -6,9 +6,6 @@
 package mapping
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -17,8 +14,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/itchyny/gojq"
 	"go.yaml.in/yaml/v4"
+
+	"portway/internal/mapping/jq"
 )
 
 // Problem is one thing wrong with a mapping document.
@@ -44,9 +42,7 @@ type Mapping struct {
 	Source  Source
 	Target  string // event type, or "json"
 
-	let    []*expression
-	lets   []any // values of let that need no document, nil for the others
-	fixed  []bool
+	let    []*jq.Expression
 	fields []*field
 	tests  []testDoc
 }
@@ -58,14 +54,14 @@ const maxSource = 512 << 10
 type field struct {
 	to        []string
 	label     string // to, as written
-	expr      *expression
+	expr      *jq.Expression
 	constant  any
 	isConst   bool
-	each      *each
-	when      *expression
-	where     *expression
-	value     *expression
-	unit      *expression
+	each      *jq.Each
+	when      *jq.Expression
+	where     *jq.Expression
+	value     *jq.Expression
+	unit      *jq.Expression
 	kind      string
 	formats   []timeFormat
 	zone      *time.Location // nil: the partner's
@@ -93,7 +89,7 @@ func (c *compiler) add(line int, format string, args ...any) {
 // Compile reads a mapping document (kind: mapping, schema: 1). On any problem the mapping is nil and every
 // problem is listed in the order of the lines. file is used in messages and for the name.
 func Compile(file string, src []byte) (*Mapping, []Problem) {
-	c := &compiler{file: file, vars: slices.Clone(fixedVariables), tables: map[string]map[string]any{}}
+	c := &compiler{file: file, vars: jq.Variables(), tables: map[string]map[string]any{}}
 	if len(src) > maxSource {
 		c.add(1, "the document is larger than %d bytes", maxSource)
 		return nil, c.problems
@@ -194,21 +190,11 @@ func (c *compiler) readLet(n *yaml.Node, m *Mapping) {
 			c.add(name.Line, "$%s is already defined", name.Value)
 			continue
 		}
-		e, constant := c.expression(t, "let "+name.Value)
+		e := c.expression(t, "let "+name.Value)
 		c.vars = append(c.vars, "$"+name.Value)
-		if e == nil {
-			continue
+		if e != nil {
+			m.let = append(m.let, e)
 		}
-		var fixedValue any
-		if constant {
-			s := &scope{cost: newBudget(context.Background()), vars: make([]any, e.vars)}
-			s.vars[varBudget] = s.cost
-			var err error
-			if fixedValue, err = e.evaluate(s); err != nil {
-				c.add(t.line, "let %s: %s", name.Value, reason(err))
-			}
-		}
-		m.let, m.lets, m.fixed = append(m.let, e), append(m.lets, fixedValue), append(m.fixed, constant)
 	}
 }
 
@@ -222,68 +208,25 @@ func identifier(s string) bool {
 	return s != ""
 }
 
-// expression compiles one expression; constant says that it needs no document. nil after a problem.
-func (c *compiler) expression(t text, what string) (e *expression, constant bool) {
-	if strings.TrimSpace(t.value) == "" {
-		c.add(t.line, "%s: the expression is empty", what)
-		return nil, false
-	}
-	q, err := gojq.Parse(t.value)
-	if err != nil {
-		line := t.first
-		var pe *gojq.ParseError
-		if errors.As(err, &pe) {
-			line += strings.Count(strings.TrimRight(t.value[:min(max(pe.Offset, 0), len(t.value))], "\n"), "\n")
-		}
-		c.add(line, "%s: %s", what, err)
-		return nil, false
-	}
-	e = &expression{src: strings.Join(strings.Fields(t.value), " "), lead: lead(q), vars: len(c.vars)}
-	if e.direct = toDirect(q, c.vars); e.direct != nil {
-		return e, e.direct.isConst && e.direct.alt == nil
-	}
-	constant = isConstant(q)
-	g := &guard{}
-	g.query(q)
-	for _, p := range g.problems {
-		c.add(t.line, "%s: %s", what, p)
-	}
-	if len(g.problems) > 0 {
-		return nil, false
-	}
-	if e.code, err = gojq.Compile(q, options(c.vars)...); err != nil {
-		c.add(t.line, "%s: %s", what, err)
-		return nil, false
-	}
-	return e, constant
+// expression compiles one expression; nil after a problem.
+func (c *compiler) expression(t text, what string) *jq.Expression {
+	e, issues := jq.Compile(t.value, c.vars)
+	c.issues(t, what, issues)
+	return e
 }
 
-// isConstant reports whether the query consists of literals only.
-func isConstant(q *gojq.Query) bool {
-	if q == nil || q.Term == nil || q.Op != 0 || len(q.FuncDefs) > 0 || len(q.Term.SuffixList) > 0 {
-		return false
+func (c *compiler) issues(t text, what string, issues []jq.Issue) {
+	for _, i := range issues {
+		c.add(t.first+i.Line, "%s: %s", what, i.Message)
 	}
-	switch t := q.Term; t.Type {
-	case gojq.TermTypeObject:
-		for _, kv := range t.Object.KeyVals {
-			if kv.KeyQuery != nil || kv.KeyString != nil && kv.KeyString.Queries != nil || !isConstant(kv.Val) {
-				return false
-			}
-		}
-		return true
-	case gojq.TermTypeArray:
-		return t.Array.Query == nil || isConstant(t.Array.Query)
-	}
-	return isLiteral(q) && q.Term.Type != gojq.TermTypeUnary
 }
 
 // optional compiles an expression when it is given.
-func (c *compiler) optional(t text, what string) *expression {
+func (c *compiler) optional(t text, what string) *jq.Expression {
 	if !t.set {
 		return nil
 	}
-	e, _ := c.expression(t, what)
-	return e
+	return c.expression(t, what)
 }
 
 var kinds = []string{"", "string", "int", "number", "decimal", "bool", "date", "datetime", "quantity", "money", "object", "array"}
@@ -426,60 +369,8 @@ func (c *compiler) times(d *fieldDoc, f *field, what string) {
 	}
 }
 
-func (c *compiler) each(t text, what string) *each {
-	if q, err := gojq.Parse(t.value); err == nil {
-		if steps := toWalk(q); steps != nil {
-			return &each{walk: steps}
-		}
-	}
-	e, _ := c.expression(t, what)
-	if e == nil {
-		return nil
-	}
-	if e.direct != nil {
-		c.add(t.line, "%s: the expression gives one value; iterate with []", what)
-		return nil
-	}
-	return &each{expr: e}
-}
-
-// normal turns an expression's value into what JSON holds, with numbers as json.Number; ok is false for
-// floating-point numbers and values beyond the limits.
-func normal(v any, budget *int) (any, error) {
-	if *budget--; *budget < 0 {
-		return nil, tooBig
-	}
-	switch v := v.(type) {
-	case nil, bool, json.Number:
-		return v, nil
-	case string:
-		if len(v) > maxText {
-			return nil, tooBig
-		}
-		return v, nil
-	case []any:
-		out := make([]any, len(v))
-		for i, x := range v {
-			n, err := normal(x, budget)
-			if err != nil {
-				return nil, err
-			}
-			out[i] = n
-		}
-		return out, nil
-	case map[string]any:
-		out := make(map[string]any, len(v))
-		for k, x := range v {
-			n, err := normal(x, budget)
-			if err != nil {
-				return nil, err
-			}
-			out[k] = n
-		}
-		return out, nil
-	}
-	if d, ok := toDecimal(v); ok {
-		return json.Number(d.String()), nil
-	}
-	return nil, fault("the expression gives a floating-point number: use the dec functions")
+func (c *compiler) each(t text, what string) *jq.Each {
+	e, issues := jq.CompileEach(t.value, c.vars)
+	c.issues(t, what, issues)
+	return e
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"portway/internal/mapping/jq"
 )
 
 // document is a mapping file as written. Every struct keeps its line, so that each problem can name it.
@@ -107,7 +109,7 @@ func value(n *yaml.Node, depth int) (any, error) {
 		case "!!bool":
 			return strings.EqualFold(n.Value, "true"), nil
 		case "!!int", "!!float":
-			d, ok := parseDecimal(n.Value)
+			d, ok := jq.ParseDecimal(n.Value)
 			if !ok {
 				return nil, errors.New("the number is not a decimal: quote it to use it as text")
 			}

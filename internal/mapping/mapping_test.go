@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +12,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/itchyny/gojq"
 )
 
 const head = "kind: mapping\nschema: 1\nversion: 1\nsource: {format: json}\ntarget: json\n"
@@ -101,7 +98,7 @@ func TestApplyFields(t *testing.T) {
 		"each":                {"- to: a\n  each: .l[]\n  fields: [{to: b, expr: .x}]", `{"l":[{"x":"1"},{},{"x":"2"}]}`, `{"a":[{"b":"1"},{"b":"2"}]}`},
 		"each of nothing":     {"- to: a\n  each: .l[]\n  fields: [{to: b, expr: .x}]", `{}`, `{}`},
 		"each of nothing, required": {"- to: a\n  each: .l[]\n  required: true\n  fields: [{to: b, expr: .x}]", `{"l":[]}`,
-			`body /a required field a: at least one item is required`},
+			`body /l required field a (expr ".l[]"): at least one item is required`},
 		"each of scalars":    {"- {to: a, each: '.l[].m[]', expr: ., type: int}", `{"l":[{"m":["1"]},{"m":["2","3"]}]}`, `{"a":[1,2,3]}`},
 		"each of a program":  {"- {to: a, each: '.l | sort_by(.x | tonumber)[]', expr: .x}", `{"l":[{"x":"10"},{"x":"9"}]}`, `{"a":["9","10"]}`},
 		"where":              {"- {to: a, each: '.l[]', where: '.k == \"LV\"', expr: .x}", `{"l":[{"k":"LV","x":"1"},{"k":"PC","x":"2"}]}`, `{"a":["1"]}`},
@@ -290,111 +287,13 @@ tests:
 	}
 }
 
-// TestRefused: what could stall or exhaust the process does not compile, and the problem has its line.
-func TestRefused(t *testing.T) {
+// TestRefusedWithLine: the guard of the engine reports through the mapping, with the line.
+func TestRefusedWithLine(t *testing.T) {
 	t.Parallel()
-	for expr, want := range map[string]string{
-		`"aaaaaaaaaa" * 100000000`:                  "* does not repeat text",
-		`.n * ("aaaaaaaaaa")`:                       "* does not repeat text",
-		`"\(.x)" * 3`:                               "* does not repeat text",
-		`def f: 1+f; f`:                             "def f calls itself",
-		`def f: def g: f; g; f`:                     "def f calls itself",
-		`def f(x): if x then f(x) else 1 end; f(1)`: "def f calls itself",
-		`repeat(.x)`:                                "repeat is not available",
-		`[limit(3; repeat(1))]`:                     "repeat is not available",
-		`until(.x; .y)`:                             "until is not available",
-		`while(.x; .y)`:                             "while is not available",
-		`[recurse(.x)]`:                             "recurse with an argument",
-		`[range(.n)]`:                               "range needs whole numbers",
-		`[range(0; 1000000000)]`:                    "range needs whole numbers",
-		`[range(0; 10; 0)]`:                         "range with step 0",
-		`input`:                                     "input is not available",
-		`[inputs]`:                                  "inputs is not available",
-		`env.PATH`:                                  "env is not available",
-		`$ENV.PATH`:                                 "$ENV is not available",
-		`$__budget`:                                 "$__budget is not available",
-		`.x | debug`:                                "debug is not available",
-		`now`:                                       "now is not available",
-		`halt`:                                      "halt is not available",
-		`.x[500000000] = 1`:                         "assignment (=) is not available",
-		`.x |= 1`:                                   "assignment (|=) is not available",
-		`.x += "a"`:                                 "assignment (+=) is not available",
-		`setpath(["x", 500000000]; 1)`:              "setpath is not available",
-		`pick(.x[500000000])`:                       "pick is not available",
-		`combinations`:                              "combinations is not available",
-		`import "a" as a; .`:                        "import",
-		`{a: {b: [if .x then [.[] | while(.; .)] else 1 end]}}`: "while is not available",
-		`.x as {a: $a, (repeat(1)): $b} | 1`:                    "repeat is not available",
-		`"\(.x | repeat(1))"`:                                   "repeat is not available",
-		`.x[repeat(1)]`:                                         "repeat is not available",
-		`reduce repeat(1) as $i (0; .)`:                         "repeat is not available",
-		`foreach .x as $i (0; repeat(1); .)`:                    "repeat is not available",
-		`try repeat(1) catch .`:                                 "repeat is not available",
-		`label $out | repeat(1)`:                                "repeat is not available",
-		`-repeat(1)`:                                            "repeat is not available",
-		`@base64 "a\(.x)"`:                                      "@base64 with text",
-	} {
-		b, err := json.Marshal(expr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m, problems := Compile("m.yaml", []byte(head+"fields:\n- to: a\n  expr: "+string(b)+"\n"))
-		if m != nil {
-			t.Errorf("%s was compiled", expr)
-			continue
-		}
-		if p := problems[0]; p.Line != 8 || !strings.Contains(p.Message, want) {
-			t.Errorf("%s gives %s, want %q on line 8", expr, p, want)
-		}
-	}
-}
-
-// TestBombs: what is not refused is stopped before it costs memory or time.
-func TestBombs(t *testing.T) {
-	list := "(" + strings.TrimSuffix(strings.Repeat("1,", 60), ",") + ")"
-	bombs := map[string]string{
-		"text from the document": `.s * 100000000`,
-		"doubling text":          `reduce ` + list + ` as $i ("aaaaaaaaaa"; . + .) | length`,
-		"doubling interpolation": `reduce ` + list + ` as $i ("aaaaaaaaaa"; "\(.)\(.)") | length`,
-		"doubling by add":        `reduce ` + list + ` as $i ("aaaaaaaaaa"; [., .] | add) | length`,
-		"doubling by add(f)":     `reduce ` + list + ` as $i ("aaaaaaaaaa"; add(., .)) | length`,
-		"doubling by join":       `reduce ` + list + ` as $i ("aaaaaaaaaa"; [., .] | join("")) | length`,
-		"doubling lists":         `reduce ` + list + ` as $i ([0]; . + .) | length`,
-		"doubling by spreading":  `reduce ` + list + ` as $i ([0]; [.[], .[]]) | length`,
-		"shared, as text":        `reduce ` + list + ` as $i (0; [., .]) | tojson | length`,
-		"shared, as tostring":    `reduce ` + list + ` as $i (0; [., .]) | tostring | length`,
-		"shared, interpolated":   `reduce ` + list + ` as $i (0; [., .]) | "\(.)" | length`,
-		"shared, as format":      `reduce ` + list + ` as $i (0; [., .]) | @json | length`,
-		"shared, flat":           `reduce ` + list + ` as $i (0; [., .]) | flatten | length`,
-		"shared, compared":       `reduce ` + list + ` as $i (0; [., .]) | . == [.[0], .[1]]`,
-		"shared, result":         `reduce ` + list + ` as $i (0; [., .])`,
-		"escapes":                `reduce ` + list + ` as $i ("\""; tojson) | length`,
-		"squaring":               `reduce ` + list + ` as $i (7; . * .)`,
-		"loops":                  `[range(0; 10000) | range(0; 10000)] | length`,
-		"many texts":             `[range(0; 10000) as $i | range(0; 10000) as $j | .s + .s] | length`,
-		"substitution":           `reduce ` + list + ` as $i ("a"; gsub("a"; "aa")) | length`,
-	}
-	big := strings.Repeat("a", 10_000)
-	for name, expr := range bombs {
+	for expr, want := range map[string]string{`"aaaaaaaaaa" * 100000000`: "* does not repeat text", `def f: 1+f; f`: "def f calls itself", "\n      .x\n      | input\n": "input is not available"} {
 		m, problems := Compile("m.yaml", []byte(head+"fields:\n- to: a\n  expr: "+quote(t, expr)+"\n"))
-		if m == nil {
-			t.Errorf("%s: %v", name, problems)
-			continue
-		}
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		start := time.Now()
-		_, v := m.Apply(context.Background(), map[string]any{"s": big}, Env{})
-		took := time.Since(start)
-		runtime.ReadMemStats(&after)
-		if len(v) != 1 || (v[0].Keyword != "budget" && v[0].Keyword != "expr" && v[0].Keyword != "type") {
-			t.Errorf("%s: %+v", name, v)
-		}
-		if mb := (after.TotalAlloc - before.TotalAlloc) >> 20; mb > 300 {
-			t.Errorf("%s allocated %d MB", name, mb)
-		}
-		if took > 5*time.Second {
-			t.Errorf("%s took %s", name, took)
+		if m != nil || problems[0].Line != 8 || !strings.Contains(problems[0].Message, "field a: ") || !strings.Contains(problems[0].Message, want) {
+			t.Errorf("%q gives %v", expr, problems)
 		}
 	}
 }
@@ -443,81 +342,6 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
-// TestDirectEqualsInterpreter: what is read without gojq gives what gojq gives.
-func TestDirectEqualsInterpreter(t *testing.T) {
-	t.Parallel()
-	docs := []any{decode(t, `{"a":{"b":[{"c":"1"},{"c":null}],"k":"b"},"n":null,"f":false,"s":"t","z":0}`), nil, "text", decode(t, `[1,2]`), map[string]any{}}
-	vars := []any{docs[0], docs[0], map[string]any{"v": "w"}, nil, decode(t, `{"b":"from table","t":7}`)}
-	names := append(append([]string{}, fixedVariables...), "$tab")
-	for _, src := range []string{".", ".a", ".a.b", ".a.b[0].c", ".a.b[1].c", ".a.b[9].c", `.["a"]["k"]`, ".s.x", ".n.x.y", ".f", "$root.a.k", "$tab.b", "$tab[.a.k]", "$tab[.s]", "$tab[.n]",
-		"$tab[.z]", `.n // "d"`, `.f // .s`, `.s.x // "d"`, `.a // .b // "c"`, `.q // .r // 5`, "(.a).k", "(.a.k)", `"lit"`, "7", "true", "null", ".a[0]", ".[0]", `$vars.v`, ".a.b.c"} {
-		q, err := gojq.Parse(src)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := toDirect(q, names)
-		if d == nil {
-			if src != "(.a).k" {
-				t.Errorf("%s is not read directly", src)
-			}
-			continue
-		}
-		code, err := gojq.Compile(q, options(names)...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, doc := range docs {
-			s := &scope{cost: newBudget(context.Background()), item: doc, vars: vars}
-			got, gotErr := d.get(s)
-			want, _ := code.Run(doc, vars...).Next()
-			wantErr, failed := want.(error)
-			if failed != (gotErr != nil) || !failed && gojq.Compare(got, want) != 0 {
-				t.Errorf("%s on document %d: %v %v, gojq %v %v", src, i, got, gotErr, want, wantErr)
-			}
-		}
-	}
-}
-
-func TestDecimals(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{"0": "0", "-0": "0", "00": "0", "007.10": "7.10", ".5": "0.5", "5.": "5", "-1.5": "-1.5", "1e3": "1000", "1.5E-3": "0.0015",
-		"0.0": "0.0", "12345678901234567890.123": "12345678901234567890.123", "": "!", "-": "!", ".": "!", "1.2.3": "!", "1,5": "!", "0x10": "!", "1e999999999": "!", "NaN": "!",
-		"+1": "!", " 1": "!", strings.Repeat("9", 61): "!"} {
-		got, ok := canonicalDecimal(in)
-		if !ok {
-			got = "!"
-		}
-		if got != want {
-			t.Errorf("%q is %q, want %q", in, got, want)
-		}
-	}
-	// Arithmetic against scaled integers.
-	rng := rand.New(rand.NewPCG(1, 2))
-	for range 2000 {
-		a, b := rng.Int64N(2_000_000)-1_000_000, rng.Int64N(2_000_000)-1_000_000
-		x, _ := parseDecimal(fixed(a))
-		y, _ := parseDecimal(fixed(b))
-		if s := x.plus(y).String(); s != fixed(a+b) {
-			t.Fatalf("%s + %s = %s", fixed(a), fixed(b), s)
-		}
-		if s := x.minus(y).String(); s != fixed(a-b) {
-			t.Fatalf("%s - %s = %s", fixed(a), fixed(b), s)
-		}
-		if c := x.compare(y); c != map[bool]int{true: 1}[a > b]-map[bool]int{true: 1}[a < b] {
-			t.Fatalf("%s <> %s = %d", fixed(a), fixed(b), c)
-		}
-	}
-}
-
-// fixed writes n thousandths.
-func fixed(n int64) string {
-	sign := ""
-	if n < 0 {
-		sign, n = "-", -n
-	}
-	return fmt.Sprintf("%s%d.%03d", sign, n/1000, n%1000)
-}
-
 func TestRunCases(t *testing.T) {
 	t.Parallel()
 	m := mustCompile(t, `fields: [{to: a, expr: .x, required: true}, {to: v, expr: $vars.n, type: int}]
@@ -561,110 +385,4 @@ func TestConcurrentUse(t *testing.T) {
 		})
 	}
 	wg.Wait()
-}
-
-// benchmark: 25 scalar fields and 5 lines of 10 fields, the document of the engine comparison.
-func benchmark() (string, any) {
-	var y strings.Builder
-	y.WriteString(head + "let: {st: '{\"CC\": \"complete\", \"BP\": \"partial\"}'}\nfields:\n")
-	doc := map[string]any{}
-	for i := range 20 {
-		fmt.Fprintf(&y, "- {to: g%d.f%d, expr: .h.v%d, type: string}\n", i%4, i, i)
-	}
-	y.WriteString("- {to: date, expr: .h.date, type: datetime, format: CCYYMMDD}\n- {to: final, expr: '.h.code == \"F\"', type: bool}\n- {to: mode, const: delta}\n" +
-		"- {to: ship, expr: '.n1 | map(select(.entity == \"ST\")) | first | .name'}\n- {to: total, type: quantity, value: .h.total, unit: '\"EA\"'}\n" +
-		"- to: lines\n  each: .lx[]\n  fields:\n  - {to: lineNo, expr: .number, type: int, required: true}\n  - {to: status, expr: '$st[.status]', default: unknown}\n" +
-		"  - {to: ordered, type: quantity, value: .ordered, unit: .unit}\n  - {to: shipped, type: quantity, value: .shipped, unit: .unit}\n")
-	for i := range 6 {
-		fmt.Fprintf(&y, "  - {to: x%d, expr: '.v%d // \"none\"', type: string}\n", i, i)
-	}
-	h := map[string]any{"date": "20260301", "code": "F", "total": "600"}
-	for i := range 20 {
-		h[fmt.Sprintf("v%d", i)] = fmt.Sprintf("value %d", i)
-	}
-	doc["h"], doc["n1"] = h, []any{map[string]any{"entity": "SF", "name": "A"}, map[string]any{"entity": "ST", "name": "B"}}
-	var lx []any
-	for i := range 5 {
-		l := map[string]any{"number": fmt.Sprint(i + 1), "status": "CC", "ordered": "120", "shipped": "120", "unit": "EA"}
-		for j := range 5 {
-			l[fmt.Sprintf("v%d", j)] = "x"
-		}
-		lx = append(lx, l)
-	}
-	doc["lx"] = lx
-	return y.String(), doc
-}
-
-func BenchmarkApply(b *testing.B) {
-	src, doc := benchmark()
-	m, problems := Compile("m.yaml", []byte(src))
-	if m == nil {
-		b.Fatal(problems)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, v := m.Apply(context.Background(), doc, Env{Zone: time.UTC}); v != nil {
-			b.Fatal(v)
-		}
-	}
-}
-
-func BenchmarkCompile(b *testing.B) {
-	src, _ := benchmark()
-	for b.Loop() {
-		if m, problems := Compile("m.yaml", []byte(src)); m == nil {
-			b.Fatal(problems)
-		}
-	}
-}
-
-func FuzzCompile(f *testing.F) {
-	src, _ := benchmark()
-	f.Add([]byte(src))
-	f.Add([]byte(head + "fields: [{to: a, expr: '.x | map(select(.y)) | first'}]"))
-	f.Add([]byte(head + "let: {a: '{\"b\": 1.5}'}\nfields: [{to: a, each: '.x[]', expr: '\"\\(.)\" + \"a\"'}]"))
-	f.Add([]byte(head + "fields: [{to: a, expr: 'def f: .x; reduce .[] as $i (0; . * f)'}]"))
-	f.Fuzz(func(t *testing.T, src []byte) {
-		if len(src) > 4096 {
-			return
-		}
-		m, problems := Compile("f.yaml", src)
-		if (m == nil) == (len(problems) == 0) {
-			t.Fatal("either a mapping or problems")
-		}
-		if m != nil {
-			m.Apply(context.Background(), map[string]any{"x": []any{"1", map[string]any{"y": "2"}}}, Env{})
-		}
-	})
-}
-
-func FuzzApply(f *testing.F) {
-	src, doc := benchmark()
-	m, problems := Compile("m.yaml", []byte(src))
-	if m == nil {
-		f.Fatal(problems)
-	}
-	b, err := json.Marshal(doc)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b)
-	f.Add([]byte(`{"h":{"date":"x","v1":[1]},"lx":[{"number":1e400}],"n1":"?"}`))
-	f.Fuzz(func(t *testing.T, in []byte) {
-		d := json.NewDecoder(bytes.NewReader(in))
-		d.UseNumber()
-		var v any
-		if d.Decode(&v) != nil {
-			return
-		}
-		res, violations := m.Apply(context.Background(), v, Env{})
-		if (res == nil) == (len(violations) == 0) {
-			t.Fatal("either a result or violations")
-		}
-		if res != nil {
-			if _, err := json.Marshal(res.Data); err != nil {
-				t.Fatal(err)
-			}
-		}
-	})
 }

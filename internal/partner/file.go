@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"portway/internal/datafile"
+	"portway/internal/secret"
 )
 
 // file is a partner as a policy file declares it: policies/partners/<slug>.yaml.
@@ -38,6 +39,7 @@ type file struct {
 		Credentials []struct {
 			Environment Environment `yaml:"environment"`
 			ClientID    string      `yaml:"clientId"`
+			Secret      string      `yaml:"secret"` // env:NAME or file:/path, never the secret itself
 		} `yaml:"credentials"`
 		Subscriptions []struct {
 			API          string        `yaml:"api"`
@@ -77,7 +79,7 @@ func Decode(slug, name string, src []byte) (*Bundle, datafile.Problems) {
 		return nil, p
 	}
 	d := decoder{file: name, bundle: &Bundle{Organisation: Organisation{Slug: slug, Name: f.Organisation.Name,
-		Kind: f.Organisation.Kind, Zone: f.Organisation.Zone, State: Active, Origin: FromFile}}}
+		Kind: f.Organisation.Kind, Zone: f.Organisation.Zone, State: Active, Origin: FromFile}, SecretReferences: map[string]string{}}}
 	d.need(slugForm.MatchString(slug), "the file's name is not a slug: lower-case letters, digits and hyphens")
 	d.need(f.Organisation.Name != "", "organisation.name is missing")
 	switch f.Organisation.Kind {
@@ -136,6 +138,10 @@ func (d *decoder) applications(f *file) {
 		for _, c := range a.Credentials {
 			d.need(c.Environment.Valid(), "application %q: environment %q: use sandbox or live", a.Slug, c.Environment)
 			d.need(c.ClientID != "", "application %q: a credential has no clientId", a.Slug)
+			d.need(c.Secret == "" || secret.IsReference(c.Secret), "application %q: a secret is given as env:NAME or file:/path, never written out", a.Slug)
+			if c.Secret != "" {
+				d.bundle.SecretReferences[c.ClientID] = c.Secret
+			}
 			d.bundle.Credentials = append(d.bundle.Credentials, Credential{Application: a.Slug, Environment: c.Environment,
 				Kind: "client_secret", ClientID: c.ClientID, State: Active, Origin: FromFile})
 		}

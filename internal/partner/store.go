@@ -51,4 +51,6 @@ type Bundle struct {
 	Subscriptions []Subscription
 	Connections   []Connection
 	Accounts      []Account
+	// SecretReferences says where the secret of a declared credential is, by client id; stores ignore it.
+	SecretReferences map[string]string
 }

@@ -71,6 +71,9 @@ func From(err error) *Error {
 	}
 	var e *Error
 	if errors.As(err, &e) {
+		if e == nil { // a nil *Error returned as an error: a mistake of ours, but no reason to fall
+			return New(Internal, "the gateway failed; the request id names this call in our log")
+		}
 		return e
 	}
 	return Wrap(Internal, err, "the gateway failed; the request id names this call in our log")
@@ -79,7 +82,7 @@ func From(err error) *Error {
 // Is reports whether err is a refusal with the given code.
 func Is(err error, code Code) bool {
 	var e *Error
-	return errors.As(err, &e) && e.Code == code
+	return errors.As(err, &e) && e != nil && e.Code == code
 }
 
 // MaxViolations caps the list of violations in a problem body; the rest are counted in "violations_total".

@@ -17,23 +17,31 @@ import (
 	"strings"
 )
 
-// Secret is a value that prints as dots, in logs and in JSON alike.
-type Secret struct{ value string }
+// Secret is a value that prints as dots, in logs and in JSON alike. It is behind a function, because a struct that
+// holds a Secret in an unexported field is printed without asking the Secret's methods.
+type Secret struct{ reveal func() string }
+
+const hidden = "•••"
 
 // Of wraps a value.
-func Of(value string) Secret { return Secret{value} }
+func Of(value string) Secret { return Secret{func() string { return value }} }
 
-// Reveal returns the value; its result goes to the wire, never to a log.
-func (s Secret) Reveal() string { return s.value }
+// Reveal returns the value, "" of the zero Secret; its result goes to the wire, never to a log.
+func (s Secret) Reveal() string {
+	if s.reveal == nil {
+		return ""
+	}
+	return s.reveal()
+}
 
 // String hides the value.
-func (Secret) String() string { return "•••" }
+func (Secret) String() string { return hidden }
 
-// GoString hides the value.
-func (Secret) GoString() string { return "•••" }
+// Format hides the value, whatever the verb.
+func (Secret) Format(f fmt.State, _ rune) { fmt.Fprint(f, hidden) }
 
 // MarshalText hides the value.
-func (Secret) MarshalText() ([]byte, error) { return []byte("•••"), nil }
+func (Secret) MarshalText() ([]byte, error) { return []byte(hidden), nil }
 
 // IsReference reports whether s points to a secret: "env:NAME" or "file:/path".
 func IsReference(s string) bool { return strings.HasPrefix(s, "env:") || strings.HasPrefix(s, "file:") }
@@ -48,7 +56,7 @@ func Resolve(reference string, getenv func(string) string) (Secret, error) {
 		if v == "" {
 			return Secret{}, fmt.Errorf("environment variable %s is empty", name)
 		}
-		return Secret{v}, nil
+		return Of(v), nil
 	case strings.HasPrefix(reference, "file:"):
 		path := strings.TrimPrefix(reference, "file:")
 		b, err := os.ReadFile(path)
@@ -59,7 +67,7 @@ func Resolve(reference string, getenv func(string) string) (Secret, error) {
 		if v == "" {
 			return Secret{}, fmt.Errorf("secret file %s is empty", path)
 		}
-		return Secret{v}, nil
+		return Of(v), nil
 	}
 	return Secret{}, errors.New("a secret is given as env:NAME or file:/path, never written out")
 }
@@ -99,33 +107,47 @@ func NewSealer(key []byte) (*Sealer, error) {
 func OpenSealer(path string) (*Sealer, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		key := make([]byte, 32)
-		if _, err := rand.Read(key); err != nil {
-			return nil, err
+		if err = makeKey(path); err == nil {
+			b, err = os.ReadFile(path)
 		}
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			return nil, err
-		}
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := f.WriteString(hex.EncodeToString(key) + "\n"); err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			return nil, err
-		}
-		return NewSealer(key)
 	}
 	if err != nil {
 		return nil, err
 	}
 	key, err := hex.DecodeString(strings.TrimSpace(string(b)))
-	if err != nil {
+	if err != nil || len(key) != 32 {
 		return nil, fmt.Errorf("seal key %s: not 64 hexadecimal digits", path)
 	}
 	return NewSealer(key)
+}
+
+// makeKey writes a fresh key beside path and links it there, whole and durable, so that a crash leaves no half
+// key under what it sealed, and of two starts at once both read the key of the first.
+func makeKey(path string) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	key := make([]byte, 32)
+	if _, err := rand.Read(key); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".seal-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(hex.EncodeToString(key) + "\n")
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		if err = os.Link(f.Name(), path); errors.Is(err, fs.ErrExist) {
+			err = nil
+		}
+	}
+	err = errors.Join(err, os.Remove(f.Name()))
+	if d, openErr := os.Open(dir); openErr == nil { // the folder's entry must outlive a crash like the file
+		err = errors.Join(err, d.Sync(), d.Close())
+	}
+	return err
 }
 
 // Seal encrypts plain; name is bound to the result, so that a value cannot be moved to another place.
@@ -144,5 +166,9 @@ func (s *Sealer) Open(name string, sealed []byte) ([]byte, error) {
 	if len(sealed) < n || string(sealed[:len(s.id)]) != s.id {
 		return nil, errors.New("sealed with another key: give the seal key this data directory was made with")
 	}
-	return s.aead.Open(nil, sealed[len(s.id):n], sealed[n:], []byte(name))
+	plain, err := s.aead.Open(nil, sealed[len(s.id):n], sealed[n:], []byte(name))
+	if err != nil {
+		return nil, fmt.Errorf("sealed value %q was changed or belongs to another name", name)
+	}
+	return plain, nil
 }

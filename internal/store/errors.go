@@ -81,14 +81,6 @@ func serialization(err error) bool {
 	return errors.As(err, &pg) && (pg.Code == "40001" || pg.Code == "40P01")
 }
 
-// Text returns s as every database stores it: valid UTF-8 without U+0000, which PostgreSQL refuses; both become U+FFFD.
-func Text(s string) string {
-	if strings.IndexByte(s, 0) >= 0 {
-		s = strings.ReplaceAll(s, "\x00", "\uFFFD")
-	}
-	return strings.ToValidUTF8(s, "\uFFFD")
-}
-
 // Bytes returns b, never nil: an empty value is not an absent one.
 func Bytes(b []byte) []byte {
 	if b == nil {

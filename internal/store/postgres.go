@@ -76,7 +76,7 @@ func preparePostgres(ctx context.Context, pool *sqlx.DB) error {
 // raiseShift notices data that came from a server whose transaction ids were ahead of this one's (a restored dump) and
 // makes new positions follow the old ones. What this server wrote is always below its own next transaction id.
 const raiseShift = `UPDATE log_shift SET shift = was.top / 65536 + 1 - was.next
-	FROM (SELECT greatest((SELECT max(position) FROM events), (SELECT max(position) FROM changes)) AS top,
+	FROM (SELECT (SELECT max(position) FROM events) AS top,
 		pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next) was
 	WHERE was.top >= (was.next + shift) * 65536`
 
@@ -124,16 +124,46 @@ func (db *DB) tryPostgres(ctx context.Context, fn func(context.Context, *Tx) err
 	return nil
 }
 
-// Listen calls hint whenever another node, or this one, added rows to changes. On SQLite there is no other node and it
-// only waits. It returns when ctx ends or the connection is lost.
+// relisten is how long Listen waits before it connects again, at first and at most.
+const (
+	relistenFirst = 50 * time.Millisecond
+	relistenMost  = 5 * time.Second
+)
+
+// Listen calls hint whenever another node, or this one, added rows to changes, and connects again when it lost the
+// connection. On SQLite there is no other node and it only waits. It returns when ctx ends.
 func (db *DB) Listen(ctx context.Context, hint func()) error {
 	if db.pg == nil {
 		<-ctx.Done()
 		return ctx.Err()
 	}
+	pause := relistenFirst
+	for {
+		begun := db.clock.Now()
+		err := db.listenOnce(ctx, hint)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if db.clock.Now().Sub(begun) > relistenMost {
+			pause = relistenFirst
+		}
+		db.log.Warn("lost the connection that hints at changes; polling meanwhile", "error", err.Error())
+		wait := time.NewTimer(pause)
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return ctx.Err()
+		}
+		pause = min(2*pause, relistenMost)
+	}
+}
+
+// listenOnce listens on one connection until it is lost or ctx ends.
+func (db *DB) listenOnce(ctx context.Context, hint func()) error {
 	conn, err := db.pg.Conn(ctx)
 	if err != nil {
-		return unavailable(err)
+		return err
 	}
 	defer conn.Close()
 	return conn.Raw(func(driver any) error {
@@ -141,11 +171,12 @@ func (db *DB) Listen(ctx context.Context, hint func()) error {
 		// The connection still listens afterwards: it does not go back to the pool.
 		defer c.Close(context.WithoutCancel(ctx))
 		if _, err := c.Exec(ctx, "LISTEN "+channel); err != nil {
-			return unavailable(err)
+			return err
 		}
+		hint() // for what was missed before
 		for {
 			if _, err := c.WaitForNotification(ctx); err != nil {
-				return unavailable(err)
+				return err
 			}
 			hint()
 		}

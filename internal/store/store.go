@@ -31,23 +31,25 @@ type Dialect struct {
 	ForUpdate string
 	// SkipLocked ends a SELECT that takes work which others may be taking.
 	SkipLocked string
-	// Position is the value of a position column: an expression with one parameter, the row's number within its
-	// transaction, from 0 and below MaxRows.
+	// Position is the position of an event: an expression with one parameter, its number within its transaction, from 0
+	// and below MaxEvents.
 	Position string
-	// Horizon limits a reader of positions (" AND …") to those that nothing unfinished can precede. On PostgreSQL a
-	// transaction that writes anywhere on the server holds it back, so no program may leave one open there.
+	// Horizon limits a reader of events (" AND …") to positions that nothing unfinished can precede. On PostgreSQL any
+	// transaction that writes on the same server, even in another database, holds it back while it lasts.
 	Horizon string
+	// LockChanges is a statement that makes writers of changes commit one after the other, "" where all writers do.
+	LockChanges string
 	// Notify is a statement that hints other nodes at new rows in changes, "" where there are none.
 	Notify string
 }
 
-// MaxRows is how many rows with a position one transaction writes to a table at most.
-const MaxRows = 1 << 16
+// MaxEvents is how many events one transaction states at most.
+const MaxEvents = 1 << 16
 
 var (
 	sqliteDialect   = Dialect{Name: "sqlite", Position: "CASE WHEN ? < 0 THEN 0 END"} // NULL: the next one
 	postgresDialect = Dialect{Name: "postgres", ForUpdate: " FOR UPDATE", SkipLocked: " FOR UPDATE SKIP LOCKED", Position: "log_position(?)",
-		Horizon: " AND position < log_horizon()", Notify: "SELECT pg_notify('" + channel + "', '')"}
+		Horizon: " AND position < log_horizon()", LockChanges: "LOCK TABLE changes IN SHARE ROW EXCLUSIVE MODE", Notify: "SELECT pg_notify('" + channel + "', '')"}
 )
 
 // DB is the open store. It is safe for concurrent use.

@@ -3,8 +3,10 @@ package store
 import (
 	"context"
 	"database/sql"
+	"reflect"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -27,12 +29,12 @@ type Reader struct {
 
 // Get scans the first row of a query into dest (a struct with db tags, or a single value), or returns ErrNoRow.
 func (r *Reader) Get(ctx context.Context, dest any, query string, args ...any) error {
-	return classify(r.session.GetContext(ctx, dest, r.rebind.text(query), args...))
+	return classify(r.session.GetContext(ctx, dest, r.rebind.text(query), clean(args)...))
 }
 
 // Select scans all rows of a query into the slice dest points to.
 func (r *Reader) Select(ctx context.Context, dest any, query string, args ...any) error {
-	return classify(r.session.SelectContext(ctx, dest, r.rebind.text(query), args...))
+	return classify(r.session.SelectContext(ctx, dest, r.rebind.text(query), clean(args)...))
 }
 
 // Tx reads and writes inside one Write; it is dead when the closure returns.
@@ -40,12 +42,27 @@ type Tx struct{ Reader }
 
 // Exec runs a statement and returns how many rows it touched.
 func (t *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	res, err := t.session.ExecContext(ctx, t.rebind.text(query), args...)
+	res, err := t.session.ExecContext(ctx, t.rebind.text(query), clean(args)...)
 	if err != nil {
 		return 0, classify(err)
 	}
 	n, err := res.RowsAffected()
 	return n, classify(err)
+}
+
+// clean makes texts storable everywhere: valid UTF-8 without U+0000, which PostgreSQL refuses; what is not becomes U+FFFD.
+// Look-ups are cleaned alike, so a value is found as it was written. Bytes stay as they are.
+func clean(args []any) []any {
+	for i, a := range args {
+		v := reflect.ValueOf(a)
+		if v.Kind() != reflect.String {
+			continue
+		}
+		if s := v.String(); strings.IndexByte(s, 0) >= 0 || !utf8.ValidString(s) {
+			args[i] = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
+		}
+	}
+	return args
 }
 
 // rebinder turns "?" into "$1" once per statement text.

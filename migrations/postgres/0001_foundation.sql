@@ -132,7 +132,18 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_org ON sessions (org_id, account_id);
 CREATE INDEX sessions_end ON sessions (expires_at);
 
--- Positions. A position is the transaction's id and a number within it, so that positions are in the order of
+-- A writer locks the table against other writers until it commits, so that changes appear in the order of their
+-- positions: a revocation must not wait for whatever else runs on the server.
+CREATE TABLE changes (
+  position  BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  kind      TEXT NOT NULL,
+  object_id TEXT NOT NULL, -- always the organisation
+  retention TEXT NOT NULL DEFAULT 'reference'
+);
+
+-- What was received and what it stated.
+
+-- Positions of events. A position is the transaction's id and a number within it, so that positions are in the order of
 -- transaction ids: everything below the oldest transaction still running is complete, and no position can appear behind
 -- one that a reader passed. A sequence could not promise that. shift grows when the data moves to a server whose
 -- transaction ids are smaller.
@@ -152,15 +163,6 @@ CREATE FUNCTION log_horizon() RETURNS BIGINT LANGUAGE sql STABLE AS $$
   SELECT (pg_snapshot_xmin(pg_current_snapshot())::text::bigint + shift) * 65536 FROM log_shift
 $$;
 -- +goose StatementEnd
-
-CREATE TABLE changes (
-  position  BIGINT PRIMARY KEY,
-  kind      TEXT NOT NULL,
-  object_id TEXT NOT NULL, -- always the organisation
-  retention TEXT NOT NULL DEFAULT 'reference'
-);
-
--- What was received and what it stated.
 
 CREATE TABLE documents (
   id             TEXT PRIMARY KEY,
@@ -382,13 +384,4 @@ CREATE TABLE settings (
   key       TEXT PRIMARY KEY,
   value     BYTEA NOT NULL,
   retention TEXT NOT NULL DEFAULT 'reference'
-);
-
-CREATE TABLE signing_keys (
-  kid         TEXT PRIMARY KEY,
-  private_key BYTEA NOT NULL, -- sealed
-  state       TEXT NOT NULL,
-  created_at  BIGINT NOT NULL,
-  rev         BIGINT NOT NULL,
-  retention   TEXT NOT NULL DEFAULT 'reference'
 );

@@ -1,5 +1,7 @@
 package component
 
+import "portway/web/format"
+
 // Link is a word with an address. An empty Href is the current place, shown as text.
 type Link struct {
 	Label, Href string
@@ -39,11 +41,19 @@ type Empty struct {
 
 // Chip is a filter: a link whose address holds the choice.
 type Chip struct {
-	Label   string
-	Icon    Icon
+	Label string
+	Icon  Icon
+	// Count stands after the label unless it is 0.
 	Count   int
 	Href    string
 	Current bool
+}
+
+func (c Chip) text() string {
+	if c.Count == 0 {
+		return c.Label
+	}
+	return c.Label + " " + format.Count(c.Count)
 }
 
 // Input is one form control with its label, hint and error. A typed value is never cleared;

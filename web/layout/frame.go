@@ -36,6 +36,8 @@ type NavItem struct {
 // Context says for whom and with what the reader acts.
 type Context struct {
 	Organisation, Application string
+	// Applications are those to choose from, for a reader with several.
+	Applications []NavItem
 }
 
 // User is the signed-in person.

@@ -52,6 +52,9 @@ func (v Call) name() string {
 	if v.Operation != "" {
 		return v.Operation
 	}
+	if v.Path == "" {
+		return v.Method + " of an address that is not ours"
+	}
 	return v.Method + " " + v.Path
 }
 

@@ -15,6 +15,8 @@ type Calls struct {
 	Limit int
 	// StatusFilters and EnvironmentFilters are links; the address holds the choice.
 	StatusFilters, EnvironmentFilters []component.Chip
+	// Which says which calls a filter by answer leaves ("failed", "answered 2xx"), "" without one.
+	Which string
 	// Filtered is set when a filter narrows the list; Unfiltered is the address without one.
 	Filtered   bool
 	Unfiltered string
@@ -85,6 +87,12 @@ func (v Calls) Title() string {
 		return "No call fits this filter"
 	case total == 0:
 		return v.Application + " has not called yet"
+	case v.Which != "":
+		title := format.Counted(total, "call", "calls") + " " + v.Which
+		if total == v.Limit {
+			title = "The last " + title
+		}
+		return title + v.mostly(failed)
 	case failed == 0:
 		return "No failed calls in the last " + format.Count(total)
 	case failed == total && total == 1:
@@ -92,11 +100,15 @@ func (v Calls) Title() string {
 	case failed == total:
 		return "All " + format.Count(total) + " calls failed"
 	}
-	title := format.Count(failed) + " of " + format.Count(total) + " calls failed"
+	return format.Count(failed) + " of " + format.Count(total) + " calls failed" + v.mostly(failed)
+}
+
+// mostly names the code of more than half of the failed calls.
+func (v Calls) mostly(failed int) string {
 	if code, n := v.commonest(); n*2 > failed && failed > 1 {
-		title += ", most with " + code
+		return ", most with " + code
 	}
-	return title
+	return ""
 }
 
 // lead says what the list is.

@@ -36,7 +36,7 @@ for (const form of document.querySelectorAll("form[data-auto]")) {
 }
 
 // Open menus close on Escape and on a click outside.
-const menus = document.querySelectorAll("details.role, details.menu");
+const menus = document.querySelectorAll("details.role, details.menu, details.choice");
 document.addEventListener("keydown", (event) => {
 	if (event.key !== "Escape") return;
 	for (const menu of menus) {

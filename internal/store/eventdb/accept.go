@@ -9,7 +9,6 @@ import (
 	"portway/internal/eventlog"
 	"portway/internal/idempotent"
 	"portway/internal/ident"
-	"portway/internal/logistics"
 	"portway/internal/problem"
 	"portway/internal/store"
 )
@@ -63,8 +62,8 @@ func newAcceptance(s *Store, tx *store.Tx, a *eventlog.Acceptance) *acceptance {
 }
 
 func (a *acceptance) run(ctx context.Context) error {
-	if len(a.in.Statements) > store.MaxRows {
-		return problem.New(problem.BodyTooLarge, "a document states %d events at most; send it in parts", store.MaxRows)
+	if len(a.in.Statements) > store.MaxEvents {
+		return problem.New(problem.BodyTooLarge, "a document states %d events at most; send it in parts", store.MaxEvents)
 	}
 	if a.in.Key != nil {
 		replay, err := lookupKey(ctx, &a.tx.Reader, a.in.Key)
@@ -111,7 +110,7 @@ func (a *acceptance) checkInterchange(ctx context.Context) error {
 	}
 	var original string
 	err := a.tx.Get(ctx, &original, "SELECT document_id FROM interchanges WHERE connection_id = ? AND control = ?",
-		a.in.Interchange.Connection, store.Text(a.in.Interchange.Control))
+		a.in.Interchange.Connection, a.in.Interchange.Control)
 	if errors.Is(err, store.ErrNoRow) {
 		return nil
 	}
@@ -154,14 +153,14 @@ func (a *acceptance) settleDocument() {
 func (a *acceptance) insertDocument(ctx context.Context) error {
 	d := &a.doc
 	_, err := a.tx.Exec(ctx, `INSERT INTO documents (`+documentColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		d.ID, d.Org, d.Environment, d.Application, d.Connection, d.Format, store.Text(d.Kind), store.Text(d.ContentType),
-		store.Bytes(d.Raw), d.SHA256, d.RequestID, d.Received.UnixMicro(), d.State, d.Reason, store.Text(d.Detail), d.DuplicateOf,
+		d.ID, d.Org, d.Environment, d.Application, d.Connection, d.Format, d.Kind, d.ContentType,
+		store.Bytes(d.Raw), d.SHA256, d.RequestID, d.Received.UnixMicro(), d.State, d.Reason, d.Detail, d.DuplicateOf,
 		store.Bytes(d.Ack), d.AckStatus)
 	if err != nil || a.in.Interchange == nil {
 		return err
 	}
 	_, err = a.tx.Exec(ctx, "INSERT INTO interchanges (connection_id, control, org_id, document_id) VALUES (?, ?, ?, ?)",
-		a.in.Interchange.Connection, store.Text(a.in.Interchange.Control), d.Org, d.ID)
+		a.in.Interchange.Connection, a.in.Interchange.Control, d.Org, d.ID)
 	return err
 }
 
@@ -180,18 +179,16 @@ func (a *acceptance) insert(ctx context.Context, d *decided, n int) error {
 	err = a.tx.Get(ctx, &position, `INSERT INTO events (position, id, type, source, subject, time, time_offset, time_zone, recorded, org_id, recipient_id,
 		environment, correlation_id, causation_id, partition_key, sequence, refs, data, document_id, state, reason)
 		VALUES (`+a.store.db.Dialect().Position+`, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING position`,
-		n, e.ID, e.Type, store.Text(e.Source), store.Text(e.Subject), e.Time.Micros, e.Time.Offset, string(e.Time.Zone), e.Recorded.UnixMicro(),
-		e.Org, e.Recipient, e.Environment, e.CorrelationID, e.CausationID, store.Text(e.PartitionKey), e.Sequence, store.Text(string(refs)),
+		n, e.ID, e.Type, e.Source, e.Subject, e.Time.Micros, e.Time.Offset, string(e.Time.Zone), e.Recorded.UnixMicro(),
+		e.Org, e.Recipient, e.Environment, e.CorrelationID, e.CausationID, e.PartitionKey, e.Sequence, string(refs),
 		string(e.Data), a.doc.ID, d.state, d.outcome.Reason)
 	if err != nil {
 		return err
 	}
-	for i, r := range e.Refs {
-		if repeated(e.Refs[:i], r) {
-			continue
-		}
-		if _, err := a.tx.Exec(ctx, "INSERT INTO event_refs (scheme, value, org_id, scope, event_id, order_id) VALUES (?, ?, ?, ?, ?, ?)",
-			store.Text(r.Scheme), store.Text(r.Value), e.Org, store.Text(r.Scope), e.ID, d.orderID); err != nil {
+	for _, r := range e.Refs {
+		if _, err := a.tx.Exec(ctx, `INSERT INTO event_refs (scheme, value, org_id, scope, event_id, order_id) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT DO NOTHING`, // a document may repeat a number
+			r.Scheme, r.Value, e.Org, r.Scope, e.ID, d.orderID); err != nil {
 			return err
 		}
 	}
@@ -212,21 +209,12 @@ func (a *acceptance) insertDeliveries(ctx context.Context, d *decided, position 
 	for _, sub := range d.statement.Subscribers {
 		if _, err := a.tx.Exec(ctx, `INSERT INTO deliveries (id, event_id, org_id, sequence, position, route, lane, partition_key, state, attempts, due_at,
 			lease_id, last_status, last_reason, created, ended, rev) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', 0, ?, '', 0, '', ?, 0, 1)`,
-			ident.NewID(a.store.clock), e.ID, e.Org, e.Sequence, position, sub.Route, sub.Lane, store.Text(e.PartitionKey), now, now); err != nil {
+			ident.NewID(a.store.clock), e.ID, e.Org, e.Sequence, position, sub.Route, sub.Lane, e.PartitionKey, now, now); err != nil {
 			return err
 		}
 		a.delivered = true
 	}
 	return nil
-}
-
-func repeated(before []logistics.Ref, r logistics.Ref) bool {
-	for _, b := range before {
-		if b == r {
-			return true
-		}
-	}
-	return false
 }
 
 // insertKey keeps the answer that a repeated Idempotency-Key replays.
@@ -251,7 +239,7 @@ func (a *acceptance) insertKey(ctx context.Context) error {
 	}
 	_, err = a.tx.Exec(ctx, `INSERT INTO idempotency_keys (org_id, application_id, operation, key, fingerprint, status, header, body, created_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, k.Org, k.Application, k.Operation, keyText(k.Value), k.Fingerprint, rec.Status,
-		store.Text(string(header)), store.Bytes(rec.Body), rec.CreatedAt)
+		string(header), store.Bytes(rec.Body), rec.CreatedAt)
 	return err
 }
 
@@ -281,4 +269,6 @@ func lookupKey(ctx context.Context, r *store.Reader, k *idempotent.Key) (*idempo
 
 // keyText is a key as it is stored. Callers may join parts with U+0000, which PostgreSQL does not store; U+001F (unit
 // separator) means the same.
-func keyText(s string) string { return store.Text(strings.ReplaceAll(s, "\x00", "\x1f")) }
+func keyText(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\x1f"), "\uFFFD")
+}

@@ -179,7 +179,7 @@ func (a *acceptance) applyToOrder(ctx context.Context, d *decided) error {
 		return err
 	}
 	_, err = a.tx.Exec(ctx, "UPDATE orders SET state = ?, version = ?, projection = ?, updated = ?, rev = rev + 1 WHERE id = ?",
-		string(next.State), next.Version, store.Text(string(projection)), next.Updated.UnixMicro(), next.ID)
+		string(next.State), next.Version, string(projection), next.Updated.UnixMicro(), next.ID)
 	return err
 }
 
@@ -214,7 +214,7 @@ func byOwner(eventType string) bool {
 func (a *acceptance) openOrder(ctx context.Context, d *decided) error {
 	var id string
 	err := a.tx.Get(ctx, &id, "SELECT id FROM orders WHERE owner_id = ? AND environment = ? AND number = ?",
-		d.event.Org, d.event.Environment, store.Text(d.statement.OrderNumber))
+		d.event.Org, d.event.Environment, d.statement.OrderNumber)
 	if err == nil { // released before, under another business key
 		return a.releasedBefore(ctx, d.event.Org, id)
 	}
@@ -236,8 +236,8 @@ func (a *acceptance) openOrder(ctx context.Context, d *decided) error {
 		return err
 	}
 	_, err = a.tx.Exec(ctx, `INSERT INTO orders (id, owner_id, fulfiller_id, environment, number, state, version, projection, updated, rev)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)`, order.ID, order.Owner, order.Fulfiller, order.Environment, store.Text(order.Number),
-		string(order.State), order.Version, store.Text(string(projection)), order.Updated.UnixMicro())
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 1)`, order.ID, order.Owner, order.Fulfiller, order.Environment, order.Number,
+		string(order.State), order.Version, string(projection), order.Updated.UnixMicro())
 	return err
 }
 
@@ -265,7 +265,7 @@ func (a *acceptance) lockOrder(ctx context.Context, d *decided) (*logistics.Orde
 	}
 	var found []string
 	err := a.tx.Select(ctx, &found, query+a.store.db.Dialect().ForUpdate,
-		d.event.Org, d.event.Environment, store.Text(d.statement.OrderNumber))
+		d.event.Org, d.event.Environment, d.statement.OrderNumber)
 	if err != nil {
 		return nil, err
 	}

@@ -90,14 +90,14 @@ func (s *Store) Finish(ctx context.Context, d *delivery.Delivery, a delivery.Att
 		}
 		n, err := tx.Exec(ctx, `UPDATE deliveries SET state = ?, attempts = attempts + 1, due_at = ?, lease_id = '', last_status = ?, last_reason = ?,
 			ended = ?, rev = rev + 1 WHERE id = ? AND lease_id = ? AND state = 'leased'`,
-			string(state), due, a.Status, store.Text(a.Reason), ended, d.ID, d.LeaseID)
+			string(state), due, a.Status, a.Reason, ended, d.ID, d.LeaseID)
 		if err != nil || n == 0 {
 			return err
 		}
 		kept = true
 		_, err = tx.Exec(ctx, `INSERT INTO delivery_attempts (delivery_id, number, org_id, at, took, status, reason)
 			SELECT id, attempts, org_id, ?, ?, ?, ? FROM deliveries WHERE id = ?`,
-			a.At.UnixMicro(), a.Took.Microseconds(), a.Status, store.Text(a.Reason), d.ID)
+			a.At.UnixMicro(), a.Took.Microseconds(), a.Status, a.Reason, d.ID)
 		return err
 	})
 	return kept, err

@@ -70,7 +70,6 @@ func (s *Store) Order(ctx context.Context, org ident.OrgID, env ident.Environmen
 	if org == "" {
 		return oneOrder(nil)
 	}
-	number = store.Text(number)
 	var found []string
 	for _, query := range []string{
 		"SELECT projection FROM orders WHERE owner_id = ? AND environment = ? AND number = ? LIMIT 2",

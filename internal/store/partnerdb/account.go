@@ -13,12 +13,12 @@ const sessionColumns = "id, account_id, org_id, csrf, created_at, expires_at, se
 
 // AccountByEmail implements partner.AccountStore.
 func (s *Store) AccountByEmail(ctx context.Context, email string) (*partner.Account, error) {
-	return s.account(ctx, "email = ?", store.Text(email))
+	return s.account(ctx, "email = ?", email)
 }
 
 // Account implements partner.AccountStore.
 func (s *Store) Account(ctx context.Context, id string) (*partner.Account, error) {
-	return s.account(ctx, "id = ?", store.Text(id))
+	return s.account(ctx, "id = ?", id)
 }
 
 func (s *Store) account(ctx context.Context, where, arg string) (*partner.Account, error) {
@@ -45,7 +45,7 @@ func (s *Store) StartSession(ctx context.Context, session partner.Session) error
 // Session implements partner.AccountStore.
 func (s *Store) Session(ctx context.Context, id string) (*partner.Session, error) {
 	var session partner.Session
-	err := s.db.Read().Get(ctx, &session, "SELECT "+sessionColumns+" FROM sessions WHERE id = ?", store.Text(id))
+	err := s.db.Read().Get(ctx, &session, "SELECT "+sessionColumns+" FROM sessions WHERE id = ?", id)
 	if errors.Is(err, store.ErrNoRow) {
 		return nil, problem.New(problem.NotFound, "there is no such session; sign in again")
 	}
@@ -66,7 +66,7 @@ func (s *Store) TouchSession(ctx context.Context, id string, at int64) error {
 // EndSession implements partner.AccountStore.
 func (s *Store) EndSession(ctx context.Context, id string) error {
 	return s.db.Write(ctx, func(ctx context.Context, tx *store.Tx) error {
-		_, err := tx.Exec(ctx, "DELETE FROM sessions WHERE id = ?", store.Text(id))
+		_, err := tx.Exec(ctx, "DELETE FROM sessions WHERE id = ?", id)
 		return err
 	})
 }

@@ -110,10 +110,16 @@ func validState(s partner.State) bool {
 	return s == partner.Active || s == partner.Suspended || s == partner.Revoked
 }
 
-// changed appends to changes, once per transaction.
+// changed appends to changes. It comes last in its transaction: on PostgreSQL it waits for other writers of changes,
+// and whoever waits for a row of this one's then only waits for the commit.
 func (s *Store) changed(ctx context.Context, tx *store.Tx, org partner.OrgID, kinds ...string) error {
-	for n, kind := range kinds {
-		if _, err := tx.Exec(ctx, "INSERT INTO changes (position, kind, object_id) VALUES ("+s.db.Dialect().Position+", ?, ?)", n, kind, org); err != nil {
+	if lock := s.db.Dialect().LockChanges; lock != "" {
+		if _, err := tx.Exec(ctx, lock); err != nil {
+			return err
+		}
+	}
+	for _, kind := range kinds {
+		if _, err := tx.Exec(ctx, "INSERT INTO changes (kind, object_id) VALUES (?, ?)", kind, org); err != nil {
 			return err
 		}
 	}
@@ -127,8 +133,8 @@ func (s *Store) changed(ctx context.Context, tx *store.Tx, org partner.OrgID, ki
 // Changes implements partner.Store.
 func (s *Store) Changes(ctx context.Context, after int64) ([]partner.Change, error) {
 	out := []partner.Change{}
-	err := s.db.Read().Select(ctx, &out, "SELECT position, kind, object_id FROM changes WHERE position > ?"+
-		s.db.Dialect().Horizon+" ORDER BY position LIMIT ?", after, maxChanges)
+	err := s.db.Read().Select(ctx, &out, "SELECT position, kind, object_id FROM changes WHERE position > ? ORDER BY position LIMIT ?",
+		after, maxChanges)
 	return out, err
 }
 

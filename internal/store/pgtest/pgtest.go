@@ -44,7 +44,7 @@ func Run(m *testing.M) int {
 	return code
 }
 
-// URL returns the address of a fresh, migrated database that is dropped when the test ends. Without a server the test
+// URL returns the address of a fresh, migrated database for one test. Without a server the test
 // is skipped, or fails if TEST_REQUIRE lists postgres.
 func URL(t testing.TB) string {
 	t.Helper()
@@ -58,6 +58,9 @@ func URL(t testing.TB) string {
 	name := fmt.Sprintf("%s_%d", shared.template, shared.number.Add(1))
 	if err := shared.exec("CREATE DATABASE " + name + " TEMPLATE " + shared.template); err != nil {
 		t.Fatalf("create a database for the test: %v", err)
+	}
+	if shared.server != nil {
+		return database(shared.admin, name) // it goes with its server: dropping one costs a checkpoint
 	}
 	t.Cleanup(func() {
 		if err := shared.exec("DROP DATABASE IF EXISTS " + name + " WITH (FORCE)"); err != nil {

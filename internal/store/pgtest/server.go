@@ -69,7 +69,7 @@ func (s *server) launch(bin string) error {
 	}
 	defer output.Close()
 	cmd := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-k", s.dir, "-c", "listen_addresses=", "-c", "max_connections=300",
-		"-c", "shared_buffers=64MB", "-c", "max_wal_size=256MB")
+		"-c", "shared_buffers=64MB", "-c", "max_wal_size=1GB", "-c", "wal_level=minimal", "-c", "max_wal_senders=0")
 	cmd.Dir, cmd.SysProcAttr, cmd.Env, cmd.Stdout, cmd.Stderr = s.dir, attr, environment(s.dir), output, output
 	endWithParent(cmd)
 	begun := make(chan error)

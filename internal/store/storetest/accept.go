@@ -388,7 +388,7 @@ func awkward(t *testing.T, db *store.DB) {
 	a.Document.Raw = []byte{0, 1, 0xff, 0xfe, '?'}
 	a.Document.Detail = "what? \x00"
 	st := &a.Statements[0]
-	st.BusinessKey, st.Fingerprint = "a\x00b", "\x00"
+	st.BusinessKey, st.Fingerprint = "a\x00b\xff", "\x00\xff"
 	st.Event.Data = []byte(`{"order":"N","version":1,"note":"\u0000 ? 'quoted' \"","zeta":1.10,"alpha":1,` + lines(1) + `}`)
 	st.Event.Refs = []logistics.Ref{{Scheme: "so", Value: "N\x00"}}
 	r := l.must(a)

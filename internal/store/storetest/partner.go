@@ -50,18 +50,12 @@ func applied(t *testing.T, s *partnerdb.Store, b *partner.Bundle) *partner.Bundl
 	return b
 }
 
-// changes waits until there are n changes: on PostgreSQL writers of other tests hold the horizon back.
-func changes(t *testing.T, s *partnerdb.Store, n int) (all []partner.Change) {
+// changes are all there are; there must be n.
+func changes(t *testing.T, s *partnerdb.Store, n int) []partner.Change {
 	t.Helper()
-	eventually(t, func() bool {
-		var err error
-		all, err = s.Changes(context.Background(), 0)
-		check(t, err)
-		if len(all) > n {
-			t.Fatalf("%d changes, want %d", len(all), n)
-		}
-		return len(all) == n
-	})
+	all, err := s.Changes(context.Background(), 0)
+	check(t, err)
+	equal(t, "changes", len(all), n)
 	return all
 }
 
@@ -317,7 +311,8 @@ func changesComplete(t *testing.T, db *store.DB) {
 		}
 		read()
 	}
-	eventually(t, func() bool { read(); return n == writers*each })
+	read()
+	equal(t, "changes", n, writers*each)
 	for _, b := range orgs {
 		equal(t, "changes of "+b.Organisation.Slug, seen[string(b.Organisation.ID)], each)
 	}

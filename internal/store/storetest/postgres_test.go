@@ -2,6 +2,7 @@ package storetest_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -105,5 +106,27 @@ func TestPostgresRetries(t *testing.T) {
 		if tc.failures < tc.runs && err != nil || tc.failures >= tc.runs && !problem.Is(err, problem.StoreUnavailable) {
 			t.Errorf("after %d failures: %v", tc.failures, err)
 		}
+	}
+}
+
+// TestPostgresListen: hints of another node's changes arrive, also after the connection was lost.
+func TestPostgresListen(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	here := open(t, store.Options{PostgresURL: url, Clock: ident.System{}})
+	there := open(t, store.Options{PostgresURL: url})
+	ctx, cancel := context.WithCancel(context.Background())
+	hints, ended := make(chan struct{}, 100), make(chan error, 1)
+	go func() { ended <- here.Listen(ctx, func() { hints <- struct{}{} }) }()
+	<-hints // it listens
+	run(t, there, there.Dialect().Notify)
+	<-hints
+	run(t, there, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'")
+	<-hints // it listens again
+	run(t, there, there.Dialect().Notify)
+	<-hints
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }

@@ -82,8 +82,8 @@ func insert(ctx context.Context, tx *store.Tx, c *traffic.Call) (bool, error) {
 	}
 	n, err := tx.Exec(ctx, `INSERT INTO calls (`+columns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO NOTHING`,
-		c.ID, store.Text(c.ClientRequestID), c.Received.UnixMicro(), c.Org, c.Application, c.Credential, c.Environment, c.API, c.Version,
-		c.Operation, store.Text(c.Method), store.Text(c.Path), c.Status, c.Code, c.Duration.Microseconds(), c.Upstream.Microseconds(),
+		c.ID, c.ClientRequestID, c.Received.UnixMicro(), c.Org, c.Application, c.Credential, c.Environment, c.API, c.Version,
+		c.Operation, c.Method, c.Path, c.Status, c.Code, c.Duration.Microseconds(), c.Upstream.Microseconds(),
 		c.BytesIn, c.BytesOut, c.EventID, trail, violations)
 	return n > 0, err
 }
@@ -94,7 +94,7 @@ func list[T any](items []T) (string, error) {
 		return "[]", nil
 	}
 	out, err := json.Marshal(items)
-	return store.Text(string(out)), err
+	return string(out), err
 }
 
 // Calls implements traffic.Store. Before names a call of org; an unknown one is problem.NotFound.
@@ -169,7 +169,7 @@ func (s *Store) Call(ctx context.Context, org partner.OrgID, id string) (*traffi
 	if org != "" {
 		for _, r := range s.readers("") {
 			var found row
-			err := r.Get(ctx, &found, "SELECT "+columns+" FROM calls WHERE id = ? AND org_id = ?", store.Text(id), org)
+			err := r.Get(ctx, &found, "SELECT "+columns+" FROM calls WHERE id = ? AND org_id = ?", id, org)
 			if errors.Is(err, store.ErrNoRow) {
 				continue
 			}

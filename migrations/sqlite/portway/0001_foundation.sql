@@ -360,12 +360,3 @@ CREATE TABLE settings (
   value     BLOB NOT NULL,
   retention TEXT NOT NULL DEFAULT 'reference'
 ) STRICT, WITHOUT ROWID;
-
-CREATE TABLE signing_keys (
-  kid         TEXT PRIMARY KEY,
-  private_key BLOB NOT NULL, -- sealed
-  state       TEXT NOT NULL,
-  created_at  INTEGER NOT NULL,
-  rev         INTEGER NOT NULL,
-  retention   TEXT NOT NULL DEFAULT 'reference'
-) STRICT, WITHOUT ROWID;

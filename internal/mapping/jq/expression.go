@@ -1,8 +1,8 @@
-package mapping
+package jq
 
 import (
 	"context"
-	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,9 +22,9 @@ const budgetVariable = "$__budget"
 
 var fixedVariables = []string{"$root", "$parent", "$vars", budgetVariable}
 
-// expression is one compiled expression. Plain paths, variables, literals and // between them are read
+// Expression is one compiled expression, safe for concurrent use. Plain paths, variables, literals and // between them are read
 // directly; everything else is a gojq program. Both give the same results.
-type expression struct {
+type Expression struct {
 	src    string
 	direct *direct
 	code   *gojq.Code
@@ -51,17 +51,48 @@ type step struct {
 var errNotObject = fault("a value is not an object where the path needs one")
 var errNotList = fault("a value is not a list where the path needs one")
 
-// scope is what an expression sees.
-type scope struct {
+// Scope is what an expression sees: the current item, the variables, and what the document may still cost.
+// A scope and those made from it serve one goroutine.
+type Scope struct {
 	cost *budget
 	item any
 	path string // of item in the source, "" for the root
 	lost bool   // the item was computed: its path is unknown
-	vars []any  // fixed variables, then let
+	vars []any  // fixed variables, then those of the caller
 }
 
-// evaluate returns the one value of the expression; nil when it gives none.
-func (e *expression) evaluate(s *scope) (any, error) {
+// NewScope returns the scope of a whole document with a fresh budget. vars must hold JSON values.
+func NewScope(ctx context.Context, document, vars any) *Scope {
+	b := newBudget(ctx)
+	return &Scope{cost: b, item: document, vars: []any{document, document, vars, b}}
+}
+
+// Define gives the next variable of the caller its value.
+func (s *Scope) Define(v any) { s.vars = append(s.vars, v) }
+
+// Exhausted reports whether the budget of the document is used up.
+func (s *Scope) Exhausted() bool { return s.cost.over }
+
+// Enter returns the scope in which v, the value of e, is the current item.
+func (s *Scope) Enter(e *Expression, v any) *Scope {
+	c := *s
+	c.item, c.path = v, e.SourcePath(s)
+	c.lost = s.lost || e.direct == nil || e.direct.isConst || e.direct.base >= 0 || e.direct.alt != nil
+	c.vars = slices.Clone(s.vars)
+	c.vars[varParent] = s.item
+	return &c
+}
+
+// String is the expression as written, on one line; "" for none.
+func (e *Expression) String() string {
+	if e == nil {
+		return ""
+	}
+	return e.src
+}
+
+// Evaluate returns the one value of the expression; nil when it gives none.
+func (e *Expression) Evaluate(s *Scope) (any, error) {
 	if e.direct != nil {
 		return e.direct.get(s)
 	}
@@ -82,7 +113,7 @@ func (e *expression) evaluate(s *scope) (any, error) {
 	return v, nil
 }
 
-func (d *direct) get(s *scope) (any, error) {
+func (d *direct) get(s *Scope) (any, error) {
 	v, err := d.first(s)
 	if d.alt == nil || err != nil {
 		return v, err
@@ -93,7 +124,7 @@ func (d *direct) get(s *scope) (any, error) {
 	return v, nil
 }
 
-func (d *direct) first(s *scope) (any, error) {
+func (d *direct) first(s *Scope) (any, error) {
 	if d.isConst {
 		return d.literal, nil
 	}
@@ -144,15 +175,16 @@ func (d *direct) first(s *scope) (any, error) {
 	return v, nil
 }
 
-// sourcePath is the path of the expression's value in the source, or that of the nearest thing known.
-func (e *expression) sourcePath(s *scope) string {
+// SourcePath is the path of the expression's value in the source, or that of the nearest thing known.
+func (e *Expression) SourcePath(s *Scope) string {
 	if s.lost || e == nil {
 		return s.path
 	}
-	return joinPath(s.path, e.lead)
+	return JoinPath(s.path, e.lead)
 }
 
-func joinPath(a, b string) string {
+// JoinPath is the path of b below a: "lx[0]" and "w12" give "lx[0].w12".
+func JoinPath(a, b string) string {
 	switch {
 	case a == "":
 		return b
@@ -207,7 +239,7 @@ func toDirect(q *gojq.Query, variables []string) *direct {
 		}
 		return &direct{literal: t.Str.Str, isConst: true}
 	case gojq.TermTypeNumber:
-		n, ok := parseDecimal(t.Number)
+		n, ok := ParseDecimal(t.Number)
 		if !ok || len(t.SuffixList) > 0 {
 			return nil
 		}
@@ -319,11 +351,12 @@ func lead(q *gojq.Query) string {
 	return b.String()
 }
 
-// each is a compiled iteration. Paths of the form .a[].b[] are walked directly, so that every item keeps its
+// Each is a compiled iteration. Paths of the form .a[].b[] are walked directly, so that every item keeps its
 // place in the source; anything else is a program whose items have none of their own.
-type each struct {
+type Each struct {
+	src  string
 	walk []walkStep
-	expr *expression
+	expr *Expression
 }
 
 type walkStep struct {
@@ -336,11 +369,11 @@ const maxItems = 100_000
 
 var errManyItems = fault("the iteration has more than 100000 items")
 
-// items calls yield with a scope for every item.
-func (e *each) items(s *scope, yield func(*scope) error) error {
+// Items calls yield with a scope for every item.
+func (e *Each) Items(s *Scope, yield func(*Scope) error) error {
 	n := 0
 	inner := *s
-	inner.vars = append([]any(nil), s.vars...)
+	inner.vars = slices.Clone(s.vars)
 	inner.vars[varParent] = s.item
 	emit := func(v any, path string, lost bool) error {
 		if n++; n > maxItems {
@@ -355,7 +388,7 @@ func (e *each) items(s *scope, yield func(*scope) error) error {
 	if e.walk != nil {
 		return walk(s, s.item, e.walk, s.path, emit)
 	}
-	path := e.expr.sourcePath(s)
+	path := e.SourcePath(s)
 	it := e.expr.code.RunWithContext(s.cost, s.item, s.vars[:e.expr.vars]...)
 	for {
 		v, ok := it.Next()
@@ -371,7 +404,25 @@ func (e *each) items(s *scope, yield func(*scope) error) error {
 	}
 }
 
-func walk(s *scope, v any, steps []walkStep, path string, emit func(any, string, bool) error) error {
+// String is the iteration as written, on one line.
+func (e *Each) String() string { return e.src }
+
+// SourcePath is the path of the list, or that of the nearest thing known.
+func (e *Each) SourcePath(s *Scope) string {
+	if e.expr != nil {
+		return e.expr.SourcePath(s)
+	}
+	path := s.path
+	for _, st := range e.walk {
+		if st.iter {
+			break
+		}
+		path = JoinPath(path, st.name)
+	}
+	return path
+}
+
+func walk(s *Scope, v any, steps []walkStep, path string, emit func(any, string, bool) error) error {
 	if len(steps) == 0 {
 		return emit(v, path, s.lost)
 	}
@@ -384,7 +435,7 @@ func walk(s *scope, v any, steps []walkStep, path string, emit func(any, string,
 		if !ok {
 			return errNotObject
 		}
-		return walk(s, m[st.name], steps[1:], joinPath(path, st.name), emit)
+		return walk(s, m[st.name], steps[1:], JoinPath(path, st.name), emit)
 	}
 	l, ok := v.([]any)
 	if !ok {
@@ -434,6 +485,3 @@ func toWalk(q *gojq.Query) []walkStep {
 	}
 	return out
 }
-
-// interrupted reports whether err means that the budget is used up.
-func interrupted(err error) bool { return errors.Is(err, context.DeadlineExceeded) }

@@ -1,4 +1,4 @@
-package mapping
+package jq
 
 import (
 	"encoding/json"
@@ -26,7 +26,7 @@ const (
 	nodeBytes = 32 // what a node is counted as
 )
 
-// The names that guarded replaces operators and builtins with. None of them can be written in a mapping:
+// The names that guard replaces operators and builtins with. None of them can be written in a mapping:
 // the first character cannot begin a jq name, so the parser never produces them.
 const (
 	fnAdd     = "+add"
@@ -42,12 +42,12 @@ const (
 func options(variables []string) []gojq.CompilerOption {
 	return []gojq.CompilerOption{
 		gojq.WithVariables(variables),
-		gojq.WithFunction("decadd", 2, 2, text2(decimal.plus)),
-		gojq.WithFunction("decsub", 2, 2, text2(decimal.minus)),
-		gojq.WithFunction("decmul", 2, 2, text2(decimal.times)),
+		gojq.WithFunction("decadd", 2, 2, text2(Decimal.plus)),
+		gojq.WithFunction("decsub", 2, 2, text2(Decimal.minus)),
+		gojq.WithFunction("decmul", 2, 2, text2(Decimal.times)),
 		gojq.WithFunction("deccmp", 2, 2, func(_ any, a []any) any {
-			x, ok1 := toDecimal(a[0])
-			y, ok2 := toDecimal(a[1])
+			x, ok1 := ToDecimal(a[0])
+			y, ok2 := ToDecimal(a[1])
 			if !ok1 || !ok2 {
 				return notDecimal
 			}
@@ -55,10 +55,10 @@ func options(variables []string) []gojq.CompilerOption {
 		}),
 		gojq.WithFunction(fnAdd, 3, 3, func(_ any, a []any) any { return add(a[0], a[1], budgetOf(a[2])) }),
 		gojq.WithFunction(fnSub, 2, 2, func(_ any, a []any) any { return subtract(a[0], a[1]) }),
-		gojq.WithFunction(fnMul, 2, 2, func(_ any, a []any) any { return number2(a[0], a[1], decimal.times) }),
+		gojq.WithFunction(fnMul, 2, 2, func(_ any, a []any) any { return number2(a[0], a[1], Decimal.times) }),
 		gojq.WithFunction(fnSum, 1, 1, func(v any, a []any) any { return sum(v, budgetOf(a[0])) }),
 		gojq.WithFunction(fnNumber, 0, 0, func(v any, _ []any) any {
-			d, ok := toDecimal(v)
+			d, ok := ToDecimal(v)
 			if !ok {
 				return notDecimal
 			}
@@ -75,21 +75,21 @@ func options(variables []string) []gojq.CompilerOption {
 	}
 }
 
-// budgetOf reads the argument $__budget; guarded adds it to every call that needs it.
+// budgetOf reads the argument $__budget; guard adds it to every call that needs it.
 func budgetOf(v any) *budget {
 	b, _ := v.(*budget)
 	return b
 }
 
 // text2 is a function of two decimals that returns text.
-func text2(op func(a, b decimal) decimal) func(any, []any) any {
+func text2(op func(a, b Decimal) Decimal) func(any, []any) any {
 	return func(_ any, a []any) any {
-		x, ok1 := toDecimal(a[0])
-		y, ok2 := toDecimal(a[1])
+		x, ok1 := ToDecimal(a[0])
+		y, ok2 := ToDecimal(a[1])
 		if !ok1 || !ok2 {
 			return notDecimal
 		}
-		d := op(x, y).trimmed()
+		d := op(x, y).Trimmed()
 		if d.tooLong() {
 			return tooManyDigs
 		}
@@ -98,16 +98,16 @@ func text2(op func(a, b decimal) decimal) func(any, []any) any {
 }
 
 // number2 is an operator over numbers.
-func number2(l, r any, op func(a, b decimal) decimal) any {
+func number2(l, r any, op func(a, b Decimal) Decimal) any {
 	if !isNumber(l) || !isNumber(r) {
 		return fault("the operands are not two numbers")
 	}
-	x, ok1 := toDecimal(l)
-	y, ok2 := toDecimal(r)
+	x, ok1 := ToDecimal(l)
+	y, ok2 := ToDecimal(r)
 	if !ok1 || !ok2 {
 		return fault("an operand is a floating-point number: use the dec functions")
 	}
-	d := op(x, y).trimmed()
+	d := op(x, y).Trimmed()
 	if d.tooLong() {
 		return tooManyDigs
 	}
@@ -123,7 +123,7 @@ func isNumber(v any) bool {
 }
 
 // number is d as gojq holds numbers: int when it fits, else a json.Number with all its digits.
-func number(d decimal) any {
+func number(d Decimal) any {
 	if d.scale == 0 && d.unscaled.IsInt64() {
 		return int(d.unscaled.Int64())
 	}
@@ -176,7 +176,7 @@ func add(l, r any, b *budget) any {
 		}
 	}
 	if isNumber(l) && isNumber(r) {
-		return number2(l, r, decimal.plus)
+		return number2(l, r, Decimal.plus)
 	}
 	return fault("the operands of + do not fit together")
 }
@@ -186,7 +186,7 @@ func subtract(l, r any) any {
 	x, ok1 := l.([]any)
 	y, ok2 := r.([]any)
 	if !ok1 || !ok2 {
-		return number2(l, r, decimal.minus)
+		return number2(l, r, Decimal.minus)
 	}
 	if left := maxNodes; !within(x, &left) || !within(y, &left) || len(x)*len(y) > maxNodes {
 		return tooBig
@@ -261,8 +261,8 @@ func within(v any, left *int) bool {
 	return *left >= 0
 }
 
-// reason is the text of a run-time error without the values gojq puts into it.
-func reason(err error) string {
+// Reason is the text of a run-time error without the values gojq puts into it.
+func Reason(err error) string {
 	var f fault
 	if errors.As(err, &f) {
 		return string(f)

@@ -1,4 +1,4 @@
-package mapping
+package jq
 
 import (
 	"encoding/json"
@@ -10,15 +10,15 @@ import (
 // maxDigits bounds decimals: no quantity, price or weight needs more, and arithmetic stays cheap.
 const maxDigits = 60
 
-// decimal is an exact decimal number: unscaled × 10^-scale.
-type decimal struct {
+// Decimal is an exact decimal number: unscaled × 10^-scale.
+type Decimal struct {
 	unscaled *big.Int
 	scale    int
 }
 
-// parseDecimal reads digits with an optional sign, point and exponent (RFC 8259 number syntax, and also the
+// ParseDecimal reads digits with an optional sign, point and exponent (RFC 8259 number syntax, and also the
 // forms ".5", "5." and "007" that files contain). ok is false for anything else or more than maxDigits.
-func parseDecimal(s string) (d decimal, ok bool) {
+func ParseDecimal(s string) (d Decimal, ok bool) {
 	mantissa, exp := s, 0
 	if i := strings.IndexAny(s, "eE"); i >= 0 {
 		n, err := strconv.Atoi(s[i+1:])
@@ -46,7 +46,7 @@ func parseDecimal(s string) (d decimal, ok bool) {
 	if negative {
 		u.Neg(u)
 	}
-	d = decimal{unscaled: u, scale: len(fraction) - exp}
+	d = Decimal{unscaled: u, scale: len(fraction) - exp}
 	if d.scale < 0 {
 		d.unscaled.Mul(d.unscaled, pow10(-d.scale))
 		d.scale = 0
@@ -57,7 +57,7 @@ func parseDecimal(s string) (d decimal, ok bool) {
 func pow10(n int) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil) }
 
 // String is the plain notation with the digits behind the point kept: no exponent, no leading zeros.
-func (d decimal) String() string {
+func (d Decimal) String() string {
 	s := new(big.Int).Abs(d.unscaled).String()
 	if d.scale > 0 {
 		if n := d.scale + 1 - len(s); n > 0 {
@@ -71,8 +71,8 @@ func (d decimal) String() string {
 	return s
 }
 
-// trimmed is d without zeros at the end of the fraction, for results of arithmetic.
-func (d decimal) trimmed() decimal {
+// Trimmed is d without zeros at the end of the fraction, for results of arithmetic.
+func (d Decimal) Trimmed() Decimal {
 	u, r, ten := new(big.Int).Set(d.unscaled), new(big.Int), big.NewInt(10)
 	for d.scale > 0 {
 		q, m := new(big.Int).QuoRem(u, ten, r)
@@ -81,11 +81,14 @@ func (d decimal) trimmed() decimal {
 		}
 		u, d.scale = q, d.scale-1
 	}
-	return decimal{unscaled: u, scale: d.scale}
+	return Decimal{unscaled: u, scale: d.scale}
 }
 
+// Integer reports whether d is a whole number within int64.
+func (d Decimal) Integer() bool { return d.scale == 0 && d.unscaled.IsInt64() }
+
 // aligned returns both unscaled values at the larger scale.
-func aligned(a, b decimal) (x, y *big.Int, scale int) {
+func aligned(a, b Decimal) (x, y *big.Int, scale int) {
 	x, y, scale = a.unscaled, b.unscaled, max(a.scale, b.scale)
 	if a.scale < scale {
 		x = new(big.Int).Mul(x, pow10(scale-a.scale))
@@ -96,46 +99,46 @@ func aligned(a, b decimal) (x, y *big.Int, scale int) {
 	return x, y, scale
 }
 
-func (d decimal) plus(b decimal) decimal {
+func (d Decimal) plus(b Decimal) Decimal {
 	x, y, s := aligned(d, b)
-	return decimal{new(big.Int).Add(x, y), s}
+	return Decimal{new(big.Int).Add(x, y), s}
 }
 
-func (d decimal) minus(b decimal) decimal {
+func (d Decimal) minus(b Decimal) Decimal {
 	x, y, s := aligned(d, b)
-	return decimal{new(big.Int).Sub(x, y), s}
+	return Decimal{new(big.Int).Sub(x, y), s}
 }
 
-func (d decimal) times(b decimal) decimal {
-	return decimal{new(big.Int).Mul(d.unscaled, b.unscaled), d.scale + b.scale}
+func (d Decimal) times(b Decimal) Decimal {
+	return Decimal{new(big.Int).Mul(d.unscaled, b.unscaled), d.scale + b.scale}
 }
 
-func (d decimal) compare(b decimal) int {
+func (d Decimal) compare(b Decimal) int {
 	x, y, _ := aligned(d, b)
 	return x.Cmp(y)
 }
 
 // tooLong says that arithmetic grew a number beyond what a later step could read again.
-func (d decimal) tooLong() bool { return d.scale > maxDigits || d.unscaled.BitLen() > maxDigits*7/2 }
+func (d Decimal) tooLong() bool { return d.scale > maxDigits || d.unscaled.BitLen() > maxDigits*7/2 }
 
-// toDecimal reads a value of an expression as a decimal. A float64 is none: it only arises from arithmetic
+// ToDecimal reads a value of an expression as a decimal. A float64 is none: it only arises from arithmetic
 // that has already lost digits.
-func toDecimal(v any) (decimal, bool) {
+func ToDecimal(v any) (Decimal, bool) {
 	switch v := v.(type) {
 	case string:
-		return parseDecimal(v)
+		return ParseDecimal(v)
 	case json.Number:
-		return parseDecimal(string(v))
+		return ParseDecimal(string(v))
 	case int:
-		return decimal{unscaled: big.NewInt(int64(v))}, true
+		return Decimal{unscaled: big.NewInt(int64(v))}, true
 	case *big.Int:
-		return decimal{unscaled: v}, v.BitLen() <= maxDigits*7/2
+		return Decimal{unscaled: v}, v.BitLen() <= maxDigits*7/2
 	}
-	return decimal{}, false
+	return Decimal{}, false
 }
 
-// canonicalDecimal is the fast way to the text of a decimal that is already written plainly.
-func canonicalDecimal(s string) (string, bool) {
+// DecimalText is the fast way to the text of a decimal that is already written plainly.
+func DecimalText(s string) (string, bool) {
 	if s == "" || len(s) > maxDigits {
 		return "", false
 	}
@@ -151,7 +154,7 @@ func canonicalDecimal(s string) (string, bool) {
 		case c == '.' && point < 0 && j > i && j < len(s)-1:
 			point = j
 		default:
-			d, ok := parseDecimal(s)
+			d, ok := ParseDecimal(s)
 			if !ok {
 				return "", false
 			}
