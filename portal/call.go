@@ -45,8 +45,8 @@ func (p *Portal) call(v *visit) error {
 	view.Facts = []page.Fact{
 		{Label: "Your request id", Value: c.ClientRequestID, Mono: true},
 		{Label: "Event", Value: c.EventID, Mono: true},
-		{Label: "Received", Value: format.Bytes(int(c.BytesIn))},
-		{Label: "Sent back", Value: format.Bytes(int(c.BytesOut))},
+		{Label: "Received", Value: size(c.BytesIn, "")},
+		{Label: "Sent back", Value: size(c.BytesOut, "")},
 	}
 	f := p.frame(v, "/calls")
 	f.Sandbox = c.Environment == ident.Sandbox
@@ -86,6 +86,7 @@ func trail(c *traffic.Call, route *catalog.Route, application string) component.
 		at += took
 	}
 	if !stopped {
+		out.Stages = append(out.Stages, component.Stage{Name: "Answered", Detail: strconv.Itoa(c.Status), State: component.End, Start: at, Took: max(c.Duration-at, 0)})
 		return out
 	}
 	ahead := inboundStages
@@ -102,6 +103,14 @@ func trail(c *traffic.Call, route *catalog.Route, application string) component.
 		}
 	}
 	return out
+}
+
+// size is a number of bytes, or another word for none.
+func size(bytes int64, none string) string {
+	if bytes == 0 {
+		return none
+	}
+	return format.Bytes(int(bytes))
 }
 
 // stageName is the word for a step, "" for one that decided nothing.
@@ -137,15 +146,15 @@ func decided(c *traffic.Call, s traffic.Step, application string) string {
 	case "identify":
 		return application
 	case "authorize":
-		return string(c.Environment)
+		return c.API + " in " + string(c.Environment)
 	case "body":
-		return format.Bytes(int(c.BytesIn))
+		return size(c.BytesIn, "none")
 	case "limit":
 		return "within the plan"
 	case "validate":
 		return "fits " + c.API + " " + c.Version
 	case "proxy":
-		return "answered " + strconv.Itoa(c.Status)
+		return "answered in " + format.Duration(c.Upstream)
 	case "accept":
 		return "stored before the answer"
 	case "builtin":

@@ -133,7 +133,7 @@ func TestCall(t *testing.T) {
 	}
 
 	doc = b.get("/calls/" + good.ID).html(t)
-	if got := texts(doc.Find("ol.trail b")); strings.Join(got, " ") != "Received Operation Identity Permission Body Limits Contract Translation Backend" {
+	if got := texts(doc.Find("ol.trail b")); strings.Join(got, " ") != "Received Operation Identity Permission Body Limits Contract Translation Backend Answered" {
 		t.Errorf("trail %q", got)
 	}
 	if doc.Find(".failure, .violations, .strip").Length() != 0 {

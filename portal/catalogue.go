@@ -32,7 +32,7 @@ func (p *Portal) catalogue(v *visit) error {
 		if a.Internal {
 			continue
 		}
-		row := page.CatalogueAPI{Slug: a.ID, Title: a.Title, Summary: a.Summary}
+		row := page.CatalogueAPI{Slug: a.ID, Title: a.Title, Summary: a.Summary, Path: commonPath(a)}
 		for _, ver := range slices.Backward(a.Versions) {
 			row.Versions = append(row.Versions, catalogueVersion(v, snap, ver, usage))
 		}
@@ -62,6 +62,16 @@ func catalogueVersion(v *visit, snap *catalog.Snapshot, ver *catalog.Version, us
 
 // later reports whether an operation answers 202 with a status address.
 func later(r *catalog.Route) bool { return r.Dispatch == catalog.Accept }
+
+// commonPath is what stands before the version in the paths of an API, "" if its paths have no such form.
+func commonPath(a *catalog.API) string {
+	for _, ver := range a.Versions {
+		if ver.Base != "/"+a.ID+"/"+ver.Name {
+			return ""
+		}
+	}
+	return "/" + a.ID
+}
 
 // versionPath is the page of a version.
 func versionPath(v *catalog.Version) string { return "/apis/" + v.API.ID + "/" + v.Name }

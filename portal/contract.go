@@ -185,6 +185,9 @@ func exampleText(mediaType string, raw []byte) string {
 // problemsOf lists the codes an operation can be refused with, from what is enforced for it.
 func problemsOf(r *catalog.Route) []page.ProblemRef {
 	var codes []problem.Code
+	if r.Dispatch == catalog.Builtin && r.Anonymous {
+		return nil // the OAuth endpoints have errors of their own (RFC 6749 section 5.2)
+	}
 	if !r.Anonymous {
 		codes = append(codes, problem.AuthMissing, problem.AuthInvalidToken, problem.AuthExpired, problem.AuthEnvironment,
 			problem.AuthNotSubscribed, problem.AuthScope, problem.RateExceeded)
@@ -193,13 +196,24 @@ func problemsOf(r *catalog.Route) []page.ProblemRef {
 		codes = append(codes, problem.ParameterInvalid)
 	}
 	if len(r.Bodies) > 0 {
-		codes = append(codes, problem.BodyMalformed, problem.BodyTooLarge, problem.BodyContentType, problem.SchemaViolation)
+		codes = append(codes, problem.BodyTooLarge, problem.BodyContentType)
+	}
+	for _, compiled := range r.Bodies {
+		if compiled != nil {
+			codes = append(codes, problem.BodyMalformed, problem.SchemaViolation)
+			break
+		}
 	}
 	switch r.Dispatch {
 	case catalog.Accept:
-		codes = append(codes, problem.BusinessConflict, problem.StoreUnavailable)
-		if r.Event != nil && r.Event.Entity == "order" {
-			codes = append(codes, problem.OrderUnknown, problem.OrderState, problem.OrderVersion, problem.OrderTooLate)
+		codes = append(codes, problem.StoreUnavailable)
+		switch {
+		case r.Event == nil: // documents
+			codes = append(codes, problem.EDIUnreadable, problem.EDIUnknownConnection, problem.EDIDuplicate)
+		case r.Event.Entity == "order":
+			codes = append(codes, problem.BusinessConflict, problem.OrderUnknown, problem.OrderState, problem.OrderVersion, problem.OrderTooLate)
+		default:
+			codes = append(codes, problem.BusinessConflict)
 		}
 	case catalog.Proxy:
 		codes = append(codes, problem.BackendUnreachable, problem.BackendTimeout, problem.BackendBadAnswer)

@@ -78,6 +78,19 @@ func TestEveryAnswerIsSecured(t *testing.T) {
 	}
 }
 
+// Whoever is signed in stays so on a page that is not there.
+func TestAbsentPageKnowsItsReader(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	b := s.signedIn(t, s.first)
+	for _, path := range []string{"/nothing", "/apis/none/v1", "/static/none.css"} {
+		doc := b.get(path).html(t)
+		if doc.Find(".who b").Text() != "Dana Vold" || doc.Find(".way a").AttrOr("href", "") != "/apis" || doc.Find("input[name=return]").AttrOr("value", "") != "/" {
+			t.Errorf("%s is shown to nobody", path)
+		}
+	}
+}
+
 // What the server refuses before it is a page is refused without repeating it.
 func TestUnreadableRequests(t *testing.T) {
 	t.Parallel()

@@ -45,6 +45,7 @@ func (p *Portal) dropCookie(v *visit, name string) {
 // resume finds the session of a visit's cookie. A session that is unknown, over, or of an account or
 // organisation that is not active is none.
 func (p *Portal) resume(v *visit) error {
+	v.asked = true
 	value := v.Cookies(p.cookie("session"))
 	if len(value) != tokenLength {
 		return nil

@@ -77,6 +77,12 @@ func (p *Portal) failed(c *fiber.Ctx, err error) (last error) {
 		return p.unreadable(c, err)
 	}
 	view := p.failure(v, err)
+	if !v.asked && view.Status == fiber.StatusNotFound { // an address outside the route table, by whoever it is
+		if err := p.resume(v); err != nil {
+			p.Log.Error("session not read", "request_id", v.id, "error", err.Error())
+		}
+		v.chooseFirst()
+	}
 	view.Number, view.ID, view.Way = ident.ShortNumber(v.id), v.id, component.Link{Label: "Back to the catalogue", Href: v.link("/apis")}
 	if v.account == nil {
 		view.Way = component.Link{Label: "Sign in", Href: "/sign-in"}

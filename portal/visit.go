@@ -19,6 +19,7 @@ import (
 type visit struct {
 	*fiber.Ctx
 	id      string
+	asked   bool // who it is has been looked up
 	session *partner.Session
 	account *partner.Account
 	org     *partner.Bundle
@@ -105,11 +106,8 @@ func (p *Portal) handle(r route) fiber.Handler {
 
 // choose takes the application an address names, the first one if it names none.
 func (v *visit) choose(slug string) error {
-	if v.org == nil || len(v.org.Applications) == 0 {
-		return nil
-	}
-	if slug == "" {
-		v.app = &v.org.Applications[0]
+	v.chooseFirst()
+	if v.app == nil || slug == "" {
 		return nil
 	}
 	for i := range v.org.Applications {
@@ -119,6 +117,12 @@ func (v *visit) choose(slug string) error {
 		}
 	}
 	return fiber.ErrNotFound
+}
+
+func (v *visit) chooseFirst() {
+	if v.org != nil && len(v.org.Applications) > 0 {
+		v.app = &v.org.Applications[0]
+	}
 }
 
 // link is a path of the portal for the application looked at.

@@ -53,6 +53,7 @@ func New(o Options) *Server {
 	s := &Server{o: o}
 	s.app = fiber.New(fiber.Config{
 		DisableStartupMessage:        true,
+		EnableTrustedProxyCheck:      true, // with no proxy listed: X-Forwarded-* is nobody's word
 		DisableDefaultContentType:    true,
 		DisablePreParseMultipartForm: true,
 		StreamRequestBody:            true,

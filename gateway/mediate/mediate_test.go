@@ -211,8 +211,8 @@ func TestAnswersAreMapped(t *testing.T) {
 func TestRefusalsOfABackendBecomeOurs(t *testing.T) {
 	t.Parallel()
 	const text = `{"error":"ORA-00942 at 10.0.0.7"}`
-	for status, want := range map[int]problem.Code{404: problem.NotFound, 410: problem.NotFound, 409: problem.Conflict, 400: problem.BackendBadAnswer, 401: problem.BackendBadAnswer,
-		422: problem.BackendBadAnswer, 429: problem.BackendUnreachable, 500: problem.BackendBadAnswer, 503: problem.BackendUnreachable, 504: problem.BackendTimeout, 302: problem.BackendBadAnswer} {
+	for status, want := range map[int]problem.Code{404: problem.NotFound, 410: problem.NotFound, 409: problem.Conflict, 400: problem.BackendRejected, 401: problem.BackendBadAnswer,
+		422: problem.BackendRejected, 429: problem.BackendUnavailable, 500: problem.BackendBadAnswer, 503: problem.BackendUnavailable, 504: problem.BackendTimeout, 302: problem.BackendBadAnswer} {
 		_, p := answered(t, "alpha", status, text)
 		if p == nil || p.Code != want || strings.Contains(string(p.Body("", "", "")), "ORA") {
 			t.Errorf("%d: %v", status, p)

@@ -62,9 +62,11 @@ func refusal(x *exchange.Exchange) error {
 	case status == 409:
 		return problem.New(problem.Conflict, "backend %q refuses because of the state of the resource", id)
 	case status == 429 || status == 503:
-		p := problem.New(problem.BackendUnreachable, "backend %q takes no calls at the moment", id)
+		p := problem.New(problem.BackendUnavailable, "backend %q takes no calls at the moment", id)
 		p.RetryAfter = retryAfter(x.Response.Header.Get("Retry-After"))
 		return p
+	case status == 400 || status == 422:
+		return problem.New(problem.BackendRejected, "backend %q does not accept the request as it is", id)
 	case status == 504:
 		return problem.New(problem.BackendTimeout, "backend %q waited too long for its own backend", id)
 	default:

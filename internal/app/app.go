@@ -35,7 +35,7 @@ type checkCommand struct {
 }
 
 type demoCommand struct {
-	ReadyFile string `name:"ready-file" required:"" placeholder:"PATH" help:"The ready file of the running program."`
+	ReadyFile string `name:"ready-file" default:"./data/ready.json" placeholder:"PATH" help:"The ready file of the running program."`
 }
 
 // failure is an error that was already reported in full.

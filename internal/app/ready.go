@@ -53,9 +53,7 @@ func (p *program) demoBanner(out io.Writer) {
 	fmt.Fprintf(out, "\n# an access token\ncurl -s -u %s -d grant_type=client_credentials %s/oauth2/token\n", credential, p.gatewayURL)
 	fmt.Fprintf(out, "\n# what is available, from the ERP\ncurl -s -H \"Authorization: Bearer %s\" '%s/inventory/v1/availability?sku=%s'\n", token, p.gatewayURL, p.sampleSKU())
 	fmt.Fprintf(out, "\n# the order feed\ncurl -s -H \"Authorization: Bearer %s\" '%s/orders/v1/feed?limit=10'\n", token, p.gatewayURL)
-	if p.settings.ReadyFile != "" {
-		fmt.Fprintf(out, "\nPlay an order from release to delivery: portway demo --ready-file %s\n", p.settings.ReadyFile)
-	}
+	fmt.Fprintf(out, "\nPlay an order from release to delivery: %s demo --ready-file %s\n", os.Args[0], p.settings.ReadyFile)
 	fmt.Fprintln(out)
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,9 @@ const drain = 25 * time.Second
 func serve(ctx context.Context, s *config.Settings, getenv func(string) string, stdout, stderr io.Writer) error {
 	if err := s.Validate(); err != nil {
 		return err
+	}
+	if s.Demo && s.ReadyFile == "" {
+		s.ReadyFile = filepath.Join(s.Data, "ready.json")
 	}
 	log := logger(s, stderr)
 	listeners, err := listen(s)

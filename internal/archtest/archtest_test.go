@@ -308,3 +308,40 @@ func TestCodeNamesNoPartner(t *testing.T) {
 		})
 	}
 }
+
+// TestDataPathAvoids keeps what is unsafe in the framework out of the gateway: its proxy, its views of the
+// target and of the client that a caller can steer, and its body reader that inflates without a limit.
+func TestDataPathAvoids(t *testing.T) {
+	t.Parallel()
+	forbidden := map[string]bool{"OriginalURL": true, "BaseURL": true, "IP": true, "IPs": true, "Hostname": true, "Protocol": true,
+		"Secure": true, "BodyRaw": true, "BodyParser": true, "BodyUncompressed": true}
+	for _, s := range sources(t) {
+		if s.test || !within(s.folder, "gateway") {
+			continue
+		}
+		usesFiber := false
+		for _, imp := range s.tree.Imports {
+			usesFiber = usesFiber || strings.Contains(imp.Path.Value, "gofiber/fiber")
+			if strings.Contains(imp.Path.Value, "fiber/v2/middleware") {
+				t.Errorf("%s imports %s: the gateway uses no framework middleware", s.file, imp.Path.Value)
+			}
+		}
+		if !usesFiber {
+			continue
+		}
+		ast.Inspect(s.tree, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			sel, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok || !forbidden[sel.Sel.Name] {
+				return true
+			}
+			if on, ok := sel.X.(*ast.Ident); ok && on.Name == "c" {
+				t.Errorf("%s calls c.%s, which a caller can steer", s.set.Position(sel.Pos()), sel.Sel.Name)
+			}
+			return true
+		})
+	}
+}

@@ -33,7 +33,7 @@ type Settings struct {
 	Database  string `name:"database" placeholder:"REF" help:"PostgreSQL address as env:NAME or file:/path. SQLite in the data folder without it."`
 	SealKey   string `name:"seal-key" placeholder:"REF" help:"Key of sealed values as file:/path. Made in the data folder without it."`
 	Config    string `name:"config" placeholder:"DIR" help:"Folder of the installation: portway.yaml, specs/, policies/."`
-	ReadyFile string `name:"ready-file" placeholder:"PATH" help:"Written as JSON once everything serves."`
+	ReadyFile string `name:"ready-file" placeholder:"PATH" help:"Written as JSON once everything serves. With --demo ready.json in the data folder, if not given."`
 
 	TokenLifetime time.Duration `name:"token-lifetime" default:"1h" help:"How long access tokens live."`
 	LogFormat     string        `name:"log-format" default:"text" help:"text or json."`

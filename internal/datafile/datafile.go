@@ -137,6 +137,41 @@ func find(doc *yaml.Node, key string) *yaml.Node {
 	return &yaml.Node{Line: max(at.Line, 1)}
 }
 
+var (
+	unknownKey = regexp.MustCompile(`^field (.+) not found in type `)
+	wrongType  = regexp.MustCompile("^cannot construct !!(\\w+)(?s: `.*`)? into (\\S+)")
+)
+
+// plain says in our words what the YAML library says in those of Go's types, and leaves the value out.
+func plain(message string) string {
+	if m := unknownKey.FindStringSubmatch(message); m != nil {
+		return fmt.Sprintf("unknown key %q", m[1])
+	}
+	if m := wrongType.FindStringSubmatch(message); m != nil {
+		want := "a value of another form"
+		switch into := m[2]; {
+		case into == "string":
+			want = "text"
+		case into == "int", into == "int64":
+			want = "a whole number"
+		case into == "bool":
+			want = "true or false"
+		case into == "time.Duration":
+			want = "a duration like 30s"
+		case strings.HasPrefix(into, "[]"):
+			want = "a list"
+		case into == "struct", strings.HasPrefix(into, "map["):
+			want = "a mapping"
+		}
+		found := map[string]string{"str": "text", "int": "a number", "float": "a number", "bool": "true or false", "seq": "a list", "map": "a mapping", "null": "nothing"}[m[1]]
+		if found == "" {
+			found = "of another form"
+		}
+		return fmt.Sprintf("the value is %s, where %s is expected", found, want)
+	}
+	return message
+}
+
 var lineIn = regexp.MustCompile(`line (\d+)`)
 
 func problems(file string, err error) Problems {
@@ -144,13 +179,13 @@ func problems(file string, err error) Problems {
 	if errors.As(err, &many) {
 		var out Problems
 		for _, e := range many.Errors {
-			out = append(out, Problem{File: file, Line: e.Mark.Line, Message: e.Message})
+			out = append(out, Problem{File: file, Line: e.Mark.Line, Message: plain(e.Message)})
 		}
 		return out
 	}
 	var one *yaml.LoadError
 	if errors.As(err, &one) {
-		return Problems{{File: file, Line: one.Mark.Line, Message: one.Message}}
+		return Problems{{File: file, Line: one.Mark.Line, Message: plain(one.Message)}}
 	}
 	p := Problem{File: file, Message: err.Error()}
 	if m := lineIn.FindStringSubmatch(p.Message); m != nil {

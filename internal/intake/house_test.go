@@ -117,7 +117,7 @@ func (h *house) call(org ident.OrgID, mapping, body string) intake.Call {
 	if m == nil {
 		h.t.Fatalf("there is no mapping %s", mapping)
 	}
-	return intake.Call{RequestID: "request-1", Org: org, OrgSlug: strings.TrimPrefix(string(org), "org-"), Application: "app-1", AppName: "WMS bridge",
+	return intake.Call{RequestID: "request-1", Org: org, OrgSlug: strings.TrimPrefix(string(org), "org-"), Application: "app-1", AppSlug: "WMS bridge",
 		Environment: ident.Sandbox, Snapshot: h.snapshot, Body: []byte(body), ContentType: "application/json", Path: map[string]string{},
 		Route: &catalog.Route{ID: "test/v1/" + mapping, Method: "POST", Template: "/test/v1/" + mapping, Event: h.snapshot.Events[m.Target], Mapping: m}}
 }
@@ -136,7 +136,7 @@ func (h *house) ediAs(org ident.OrgID, env ident.Environment, body string) (inta
 }
 
 func (h *house) ediCall(org ident.OrgID, env ident.Environment, body string) intake.Call {
-	return intake.Call{RequestID: "request-2", Org: org, OrgSlug: strings.TrimPrefix(string(org), "org-"), Application: "app-1", AppName: "WMS bridge",
+	return intake.Call{RequestID: "request-2", Org: org, OrgSlug: strings.TrimPrefix(string(org), "org-"), Application: "app-1", AppSlug: "WMS bridge",
 		Environment: env, Snapshot: h.snapshot, Body: []byte(body), ContentType: "application/edi-x12",
 		Route: &catalog.Route{ID: "portway/v1/receiveX12", Method: "POST", Template: "/edi/x12"}}
 }

@@ -24,7 +24,7 @@ type Call struct {
 	Org         partner.OrgID
 	OrgSlug     string
 	Application string // id
-	AppName     string
+	AppSlug     string
 	Environment partner.Environment
 	Route       *catalog.Route
 	Path        map[string]string // decoded path parameters

@@ -38,7 +38,7 @@ func (in *Intake) JSON(ctx context.Context, c Call) (Answer, error) {
 	if zone == "" {
 		zone = logistics.ZoneMessage // the contracts take only times with an offset
 	}
-	st, violations, err := in.statement(c.Route.Event, m.data, zone, origin{call: &c, from: c.AppName, source: map[string]any{
+	st, violations, err := in.statement(c.Route.Event, m.data, zone, origin{call: &c, from: c.AppSlug, source: map[string]any{
 		"format": "json", "set": c.Route.ID, "mapping": c.Route.Mapping.Name, "mappingVersion": number(c.Route.Mapping.Version)}})
 	if err != nil {
 		return refuse(err)

@@ -71,7 +71,7 @@ func (x *interchange) guide(g *edi.Group, s *edi.Set) *edi.Guide {
 
 // reject notes a set that the acknowledgement rejects.
 func (x *interchange) reject(s *edi.Set, r *edi.SetResult, codes []string) {
-	x.reason = problem.SchemaViolation
+	x.reason = problem.EDIRejected
 	if r.Unsupported {
 		x.note(s, "the set is not agreed on for this connection, or has no guide in this version")
 	}

@@ -253,15 +253,15 @@ func TestX12Acknowledgements(t *testing.T) {
 	}{
 		{"good", group("SW", "1", good(1)), []string{"A"}, []string{"945 A"}, eventlog.DocumentAccepted, "A", 1, "", ""},
 		{"wrong SE01 is noted", group("SW", "1", wrongCount), []string{"E"}, []string{"945 E 4"}, eventlog.DocumentAccepted, "E", 1, "", ""},
-		{"bad element", group("SW", "1", badElement), []string{"R"}, []string{"945 R 5"}, eventlog.DocumentRejected, "R", 0, "schema.violation", "segment 2 W06 element 3: value is not a date"},
-		{"set without agreement", group("OW", "1", release), []string{"R"}, []string{"940 R 1"}, eventlog.DocumentRejected, "R", 0, "schema.violation", "set 940: the set is not agreed on"},
-		{"set in the wrong group", group("PO", "1", good(1)), []string{"R"}, []string{"945 R 1"}, eventlog.DocumentRejected, "R", 0, "schema.violation", "not agreed on"},
-		{"version without guide", strings.Replace(group("SW", "1", good(1)), "004010", "009999", 1), []string{"R"}, []string{"945 R 1"}, eventlog.DocumentRejected, "R", 0, "schema.violation", "not agreed on"},
+		{"bad element", group("SW", "1", badElement), []string{"R"}, []string{"945 R 5"}, eventlog.DocumentRejected, "R", 0, "edi.rejected", "segment 2 W06 element 3: value is not a date"},
+		{"set without agreement", group("OW", "1", release), []string{"R"}, []string{"940 R 1"}, eventlog.DocumentRejected, "R", 0, "edi.rejected", "set 940: the set is not agreed on"},
+		{"set in the wrong group", group("PO", "1", good(1)), []string{"R"}, []string{"945 R 1"}, eventlog.DocumentRejected, "R", 0, "edi.rejected", "not agreed on"},
+		{"version without guide", strings.Replace(group("SW", "1", good(1)), "004010", "009999", 1), []string{"R"}, []string{"945 R 1"}, eventlog.DocumentRejected, "R", 0, "edi.rejected", "not agreed on"},
 		{"industry version", strings.Replace(group("SW", "1", good(1)), "004010", "004010UCS", 1), []string{"A"}, []string{"945 A"}, eventlog.DocumentAccepted, "A", 1, "", ""},
-		{"one of two is bad", group("SW", "1", good(1), badElement), []string{"P"}, []string{"945 A", "945 R 5"}, eventlog.DocumentAccepted, "P", 1, "schema.violation", "not a date"},
+		{"one of two is bad", group("SW", "1", good(1), badElement), []string{"P"}, []string{"945 A", "945 R 5"}, eventlog.DocumentAccepted, "P", 1, "edi.rejected", "not a date"},
 		{"cannot be mapped", group("SW", "1", noShipment), []string{"A"}, []string{"945 A"}, eventlog.DocumentParked, "A", 1, "mapping.failed", "/shipment field shipment"},
 		{"one of two cannot be mapped", group("SW", "1", good(1), noShipment), []string{"A"}, []string{"945 A", "945 A"}, eventlog.DocumentParked, "A", 2, "mapping.failed", "source segment 2 (W06)"},
-		{"two groups", group("SW", "1", good(1)) + group("OW", "2", release), []string{"A", "R"}, []string{"945 A", "940 R 1"}, eventlog.DocumentAccepted, "P", 1, "schema.violation", "set 940"},
+		{"two groups", group("SW", "1", good(1)) + group("OW", "2", release), []string{"A", "R"}, []string{"945 A", "940 R 1"}, eventlog.DocumentAccepted, "P", 1, "edi.rejected", "set 940"},
 		{"cut off", strings.TrimSuffix(group("SW", "1", good(1)), "GE*1*1~\n"), []string{"E"}, []string{"945 A"}, eventlog.DocumentAccepted, "E", 1, "", ""},
 	}
 	for _, tt := range tests {

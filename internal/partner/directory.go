@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"portway/internal/ident"
+	"portway/internal/problem"
 )
 
 // Caller is an application calling with one of its credentials: everything the request path needs to know
@@ -20,6 +21,7 @@ type Caller struct {
 	OrgName     string
 	Kind        Kind
 	Application string
+	AppSlug     string
 	AppName     string
 	Credential  string
 	ClientID    string
@@ -82,6 +84,7 @@ func NewDirectory(store Store, clock ident.Clock, log *slog.Logger) *Directory {
 func (d *Directory) Load(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	began := d.clock.Now().UnixMicro()
 	for { // skip the history: the state read below includes it
 		changes, err := d.store.Changes(ctx, d.position)
 		if err != nil {
@@ -101,7 +104,7 @@ func (d *Directory) Load(ctx context.Context) error {
 			return err
 		}
 	}
-	d.synced.Store(d.clock.Now().UnixMicro())
+	d.synced.Store(began)
 	return nil
 }
 
@@ -110,6 +113,7 @@ func (d *Directory) Sync(ctx context.Context) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for {
+		began := d.clock.Now().UnixMicro() // what is read is at least as fresh as this
 		changes, err := d.store.Changes(ctx, d.position)
 		if err != nil {
 			return err
@@ -124,7 +128,7 @@ func (d *Directory) Sync(ctx context.Context) error {
 			}
 		}
 		if len(changes) == 0 {
-			d.synced.Store(d.clock.Now().UnixMicro())
+			d.synced.Store(began)
 			return nil
 		}
 		d.position = changes[len(changes)-1].Position
@@ -209,7 +213,9 @@ func identity(env Environment, sq, s, rq, r string) string {
 // reload replaces all entries of one organisation. Changes carry the organisation's id, whatever changed in it.
 func (d *Directory) reload(ctx context.Context, org OrgID) error {
 	b, err := d.store.Organisation(ctx, org)
-	if err != nil {
+	if problem.Is(err, problem.NotFound) { // it is gone, and so is all it owned; an error would keep the Directory from every later change
+		b = &Bundle{}
+	} else if err != nil {
 		return err
 	}
 	next := &entry{name: b.Organisation.Name, slug: b.Organisation.Slug}
@@ -224,24 +230,29 @@ func (d *Directory) reload(ctx context.Context, org OrgID) error {
 		next.parties = append(next.parties, k)
 	}
 	if old, ok := d.orgs.Load(org); ok {
-		dropAbsent(&d.clients, old.(*entry).clients, next.clients)
-		dropAbsent(&d.parties, old.(*entry).parties, next.parties)
+		// What another organisation has taken over in the meantime stays.
+		dropAbsent(&d.clients, old.(*entry).clients, next.clients, func(v any) bool { return v.(*Caller).Org == org })
+		dropAbsent(&d.parties, old.(*entry).parties, next.parties, func(v any) bool { return v.(*Party).Org == org })
 		if s := old.(*entry).slug; s != next.slug {
-			d.slugs.Delete(s)
+			d.slugs.CompareAndDelete(s, org)
 		}
+	}
+	if err != nil {
+		d.orgs.Delete(org)
+		return nil
 	}
 	d.slugs.Store(next.slug, org)
 	d.orgs.Store(org, next)
 	return nil
 }
 
-func dropAbsent(m *sync.Map, old, next []string) {
+func dropAbsent(m *sync.Map, old, next []string, mine func(any) bool) {
 	keep := make(map[string]bool, len(next))
 	for _, k := range next {
 		keep[k] = true
 	}
 	for _, k := range old {
-		if !keep[k] {
+		if v, ok := m.Load(k); ok && !keep[k] && mine(v) {
 			m.Delete(k)
 		}
 	}
@@ -259,7 +270,7 @@ func callers(b *Bundle) []*Caller {
 			continue
 		}
 		caller := &Caller{Org: b.Organisation.ID, OrgSlug: b.Organisation.Slug, OrgName: b.Organisation.Name,
-			Kind: b.Organisation.Kind, Application: app.ID, AppName: app.Name, Credential: c.ID, ClientID: c.ClientID,
+			Kind: b.Organisation.Kind, Application: app.ID, AppSlug: app.Slug, AppName: app.Name, Credential: c.ID, ClientID: c.ClientID,
 			SecretHash: c.SecretHash, Environment: c.Environment, ExpiresAt: c.ExpiresAt, Active: true,
 			Subscriptions: map[string]*Grant{}}
 		switch {

@@ -48,10 +48,13 @@ const (
 	EDIUnreadable        Code = "edi.unreadable"
 	EDIUnknownConnection Code = "edi.unknown_connection"
 	EDIDuplicate         Code = "edi.duplicate_interchange"
+	EDIRejected          Code = "edi.rejected"
 	BackendUnreachable   Code = "backend.unreachable"
 	BackendTimeout       Code = "backend.timeout"
 	BackendBadAnswer     Code = "backend.bad_answer"
 	BackendUnknown       Code = "backend.unknown"
+	BackendRejected      Code = "backend.rejected"
+	BackendUnavailable   Code = "backend.unavailable"
 	StoreUnavailable     Code = "store.unavailable"
 	Internal             Code = "internal"
 )
@@ -108,10 +111,13 @@ var table = map[Code]entry{
 	EDIUnreadable:        {422, "The interchange cannot be read", "Check the ISA envelope. The file was quarantined for an operator."},
 	EDIUnknownConnection: {422, "The interchange matches no connection", "Check the identifiers in ISA05 to ISA08 against the connection in the portal. The file was quarantined."},
 	EDIDuplicate:         {409, "The interchange was received before", "Use a new interchange control number. The file was quarantined."},
-	BackendUnreachable:   {502, "The backend could not be reached", "Try again later; nothing was done."},
+	EDIRejected:          {422, "A transaction set was rejected", "Correct the segments named in the 997 and send the set again with a new interchange control number."},
+	BackendUnreachable:   {502, "The backend could not be reached", "Try again later; nothing was sent."},
 	BackendTimeout:       {504, "The backend did not answer in time", "Read the resource before you repeat the call."},
 	BackendBadAnswer:     {502, "The backend's answer breaks its contract", "Our operators were told; try again later."},
 	BackendUnknown:       {422, "No backend serves this value", "Use one of the values in the reference."},
+	BackendRejected:      {422, "The backend does not accept the request", "Correct what the backend's contract asks for, for example the address or the service, and send it again."},
+	BackendUnavailable:   {503, "The backend takes no calls at the moment", "Try again after Retry-After; nothing was done."},
 	StoreUnavailable:     {503, "Nothing can be stored at the moment", "Try again after Retry-After; nothing was accepted."},
 	Internal:             {500, "Internal error", "Try again; name the request id to support."},
 }

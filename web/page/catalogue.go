@@ -20,8 +20,10 @@ type Catalogue struct {
 
 // CatalogueAPI is one API.
 type CatalogueAPI struct {
-	// Slug is the name in paths ("orders"), Title the one people read.
+	// Slug is the short name ("orders"), Title the one people read.
 	Slug, Title, Summary string
+	// Path is what the paths of all versions begin with ("/orders"), "" if there is no such thing.
+	Path string
 	// Versions stand newest first.
 	Versions []CatalogueVersion
 }

@@ -146,6 +146,27 @@ func TestCallsTitles(t *testing.T) {
 	}
 }
 
+// Under a filter by answer the title counts what the filter leaves: it cannot tell how many of all those are.
+func TestCallsTitlesFiltered(t *testing.T) {
+	t.Parallel()
+	failed := CallRow{Status: 422, Problem: ProblemRef{Code: "schema.violation"}}
+	for _, c := range []struct {
+		calls []CallRow
+		which string
+		want  string
+	}{
+		{nil, "failed", "No call fits this filter"},
+		{[]CallRow{failed}, "failed", "1 call failed"},
+		{[]CallRow{failed, failed}, "failed", "2 calls failed, most with schema.violation"},
+		{[]CallRow{failed, failed, failed}, "answered 4xx", "The last 3 calls answered 4xx, most with schema.violation"},
+		{[]CallRow{{Status: 200}, {Status: 202}}, "answered 2xx", "2 calls answered 2xx"},
+	} {
+		if got := (Calls{Application: "App", Calls: c.calls, Which: c.which, Filtered: true, Limit: 3}).Title(); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+	}
+}
+
 func TestCallsPage(t *testing.T) {
 	t.Parallel()
 	v := sampleCalls()

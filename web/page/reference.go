@@ -311,6 +311,14 @@ func (o Operation) bodyNote() string {
 	return o.BodyType
 }
 
+// language is how a sample is coloured: JSON, or nothing for an EDI file or a form.
+func language(sample string) string {
+	if strings.HasPrefix(sample, "{") || strings.HasPrefix(sample, "[") {
+		return "json"
+	}
+	return ""
+}
+
 // maxDepth is how far the guides of nested fields are drawn; deeper fields stay at it.
 const maxDepth = 6
 

@@ -1454,14 +1454,14 @@ func operationSamples(o Operation) templ.Component {
 			}
 		}
 		if o.Example != "" {
-			templ_7745c5c3_Err = component.CodeBlock(component.Code{ID: o.ID + "-body", Title: "Example body", Note: o.BodyType, Language: "json", Text: o.Example}).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = component.CodeBlock(component.Code{ID: o.ID + "-body", Title: "Example body", Note: o.BodyType, Language: language(o.Example), Text: o.Example}).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
 		}
 		for _, r := range o.Responses {
 			if r.Example != "" {
-				templ_7745c5c3_Err = component.CodeBlock(component.Code{ID: o.ID + "-" + strconv.Itoa(r.Status), Title: "Answer " + strconv.Itoa(r.Status), Language: "json", Text: r.Example}).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = component.CodeBlock(component.Code{ID: o.ID + "-" + strconv.Itoa(r.Status), Title: "Answer " + strconv.Itoa(r.Status), Language: language(r.Example), Text: r.Example}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

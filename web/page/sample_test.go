@@ -29,13 +29,13 @@ func sampleCatalogue() Catalogue {
 	both := []string{"sandbox", "live"}
 	active := []EnvironmentSubscription{{"sandbox", component.Subscribed}}
 	return Catalogue{Application: "Dock client", Now: sampleNow, APIs: []CatalogueAPI{
-		{Slug: "orders", Title: "Orders", Summary: "Read the orders released to you, claim and acknowledge them. Amendments and cancels carry a version.",
+		{Slug: "orders", Path: "/orders", Title: "Orders", Summary: "Read the orders released to you, claim and acknowledge them. Amendments and cancels carry a version.",
 			Versions: []CatalogueVersion{{Version: "v1", Href: "/apis/orders/v1", Now: 4, Later: 3, Environments: both, Subscriptions: active, Calls: 18204}}},
-		{Slug: "shipments", Title: "Shipments", Summary: "Create labels, confirm what left the warehouse, report milestones and the delivery.",
+		{Slug: "shipments", Path: "/shipments", Title: "Shipments", Summary: "Create labels, confirm what left the warehouse, report milestones and the delivery.",
 			Versions: []CatalogueVersion{
 				{Version: "v2", Href: "/apis/shipments/v2", Now: 6, Later: 3, Environments: both, Subscriptions: []EnvironmentSubscription{{"sandbox", component.Subscribed}, {"live", component.Requested}}, Calls: 1950},
 				{Version: "v1", Href: "/apis/shipments/v1", Lifecycle: component.Deprecated, DeprecatedSince: sampleNow.AddDate(0, -7, 0), Sunset: sunset, Now: 7, Environments: both, Subscriptions: active, Calls: 412}}},
-		{Slug: "inventory", Title: "Inventory", Summary: "Availability by item and location, with the moment it was counted.",
+		{Slug: "inventory", Path: "/inventory", Title: "Inventory", Summary: "Availability by item and location, with the moment it was counted.",
 			Versions: []CatalogueVersion{{Version: "v1", Href: "/apis/inventory/v1", Now: 2, Environments: both}}},
 	}}
 }

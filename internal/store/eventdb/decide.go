@@ -167,6 +167,9 @@ func (a *acceptance) applyToOrder(ctx context.Context, d *decided) error {
 	if err != nil {
 		return err
 	}
+	if f := d.statement.Fulfiller; f != "" && f != order.Fulfiller {
+		return problem.New(problem.OrderState, "an amendment cannot move an order to another fulfiller: cancel it and release a new one")
+	}
 	d.address(order, order.Sequence+1)
 	next, err := order.Apply(&d.event)
 	if err != nil {
