@@ -36,7 +36,7 @@ verify: ## Check what is generated, formatting, modules, vet and lint
 	@$(TOOL) templ generate -path web >/dev/null
 	@git diff --exit-code --stat -- '*_templ.go' || { echo "verify: generated code differs: run make generate and commit"; exit 1; }
 	@test -z "$$(git ls-files --others --exclude-standard -- '*_templ.go')" || { echo "verify: generated files are not committed"; exit 1; }
-	@unformatted=$$(gofmt -l $$(git ls-files '*.go' | grep -v _templ.go)); test -z "$$unformatted" || { echo "verify: run gofmt -w on"; echo "$$unformatted"; exit 1; }
+	@unformatted=$$(gofmt -l $$(git ls-files -co --exclude-standard "*.go" | grep -v _templ.go | xargs ls 2>/dev/null)); test -z "$$unformatted" || { echo "verify: run gofmt -w on"; echo "$$unformatted"; exit 1; }
 	@$(TOOL) templ fmt -fail web >/dev/null || { echo "verify: run templ fmt web"; exit 1; }
 	@go mod tidy -diff
 	@go mod verify >/dev/null

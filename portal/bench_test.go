@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"portway/internal/traffic"
+	"portway/portal/contract"
 )
 
 // BenchmarkPages is the whole of a page on the server: session, store, view and markup, over a loopback
@@ -32,7 +33,7 @@ func BenchmarkPages(b *testing.B) {
 		snap := snapshot()
 		a, _ := snap.API("shipments")
 		for b.Loop() {
-			newContracts("https://api.example").of(snap, a.Versions[1])
+			contract.NewReader("https://api.example").Of(snap, a.Versions[1])
 		}
 	})
 }

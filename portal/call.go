@@ -9,6 +9,7 @@ import (
 	"portway/internal/catalog"
 	"portway/internal/ident"
 	"portway/internal/traffic"
+	"portway/portal/contract"
 	"portway/web/component"
 	"portway/web/format"
 	"portway/web/page"
@@ -39,7 +40,7 @@ func (p *Portal) call(v *visit) error {
 	}
 	route := routeOf(snap, c)
 	if route != nil && !route.API.Internal {
-		view.OperationHref = v.link(operationPath(route.Version, route.Operation.ID))
+		view.OperationHref = v.link(contract.OperationPath(route.Version, route.Operation.ID))
 	}
 	view.Trail = trail(c, route, view.Application)
 	view.Facts = []page.Fact{

@@ -9,6 +9,7 @@ import (
 	"portway/internal/catalog"
 	"portway/internal/ident"
 	"portway/internal/traffic"
+	"portway/portal/contract"
 	"portway/web/component"
 	"portway/web/page"
 )
@@ -121,7 +122,7 @@ func callRow(v *visit, snap *catalog.Snapshot, c *traffic.Call) page.CallRow {
 		row.Operation, row.Deprecated = r.Operation.Summary, r.Version.Lifecycle.Deprecated()
 	}
 	if c.Code != "" {
-		row.Problem = problemRef(c.Code)
+		row.Problem = contract.Problem(c.Code)
 	}
 	return row
 }

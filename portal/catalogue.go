@@ -10,6 +10,7 @@ import (
 	"portway/internal/ident"
 	"portway/internal/partner"
 	"portway/internal/traffic"
+	"portway/portal/contract"
 	"portway/web/component"
 	"portway/web/page"
 )
@@ -42,11 +43,11 @@ func (p *Portal) catalogue(v *visit) error {
 }
 
 func catalogueVersion(v *visit, snap *catalog.Snapshot, ver *catalog.Version, usage []traffic.Usage) page.CatalogueVersion {
-	out := page.CatalogueVersion{Version: ver.Name, Href: v.link(versionPath(ver)), Lifecycle: lifecycle(ver.Lifecycle.State),
+	out := page.CatalogueVersion{Version: ver.Name, Href: v.link(contract.VersionPath(ver)), Lifecycle: contract.Lifecycle(ver.Lifecycle.State),
 		DeprecatedSince: ver.Lifecycle.DeprecatedAt, Sunset: ver.Lifecycle.SunsetAt,
-		Environments: environments(snap, ver), Subscriptions: subscriptions(v, ver.API.ID)}
+		Environments: contract.Environments(snap, ver), Subscriptions: subscriptions(v, ver.API.ID)}
 	for _, r := range ver.Routes {
-		if later(r) {
+		if contract.Later(r) {
 			out.Later++
 		} else {
 			out.Now++
@@ -60,9 +61,6 @@ func catalogueVersion(v *visit, snap *catalog.Snapshot, ver *catalog.Version, us
 	return out
 }
 
-// later reports whether an operation answers 202 with a status address.
-func later(r *catalog.Route) bool { return r.Dispatch == catalog.Accept }
-
 // commonPath is what stands before the version in the paths of an API, "" if its paths have no such form.
 func commonPath(a *catalog.API) string {
 	for _, ver := range a.Versions {
@@ -71,19 +69,6 @@ func commonPath(a *catalog.API) string {
 		}
 	}
 	return "/" + a.ID
-}
-
-// versionPath is the page of a version.
-func versionPath(v *catalog.Version) string { return "/apis/" + v.API.ID + "/" + v.Name }
-
-func lifecycle(state string) component.Lifecycle {
-	switch state {
-	case "deprecated":
-		return component.Deprecated
-	case "retired":
-		return component.Retired
-	}
-	return component.Stable
 }
 
 // subscriptions lists those of the reader's application to an API.

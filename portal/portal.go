@@ -18,6 +18,7 @@ import (
 	"portway/internal/ident"
 	"portway/internal/partner"
 	"portway/internal/traffic"
+	"portway/portal/contract"
 	"portway/web"
 )
 
@@ -45,7 +46,7 @@ type Portal struct {
 	secure    bool   // cookies are Secure and carry the __Host- prefix
 	hosts     map[string]bool
 	assets    *web.Assets
-	contracts *contracts
+	contracts *contract.Reader
 	hashing   chan struct{} // bounds how many passwords are hashed at once
 	attempts  *attempts
 	app       *fiber.App
@@ -64,7 +65,7 @@ func New(d Deps) (*Portal, error) {
 	host := canonicalHost(origin.Host)
 	p := &Portal{Deps: d, origin: origin.Scheme + "://" + host, port: origin.Port(), secure: origin.Scheme == "https",
 		hosts: map[string]bool{host: true}, assets: web.NewAssets(), hashing: make(chan struct{}, 2), attempts: newAttempts(d.Clock)}
-	p.contracts = newContracts(d.GatewayURL)
+	p.contracts = contract.NewReader(d.GatewayURL)
 	p.app = fiber.New(fiber.Config{
 		Immutable:               true, // strings of a request are kept in sessions and logs
 		DisableStartupMessage:   true,

@@ -7,18 +7,15 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"portway/internal/problem"
+	"portway/portal/contract"
 	"portway/web/page"
 )
-
-func problemRef(c problem.Code) page.ProblemRef {
-	return page.ProblemRef{Code: string(c), Status: c.Status(), Title: c.Title(), Href: "/problems/" + string(c)}
-}
 
 // problems lists every code a caller can get.
 func (p *Portal) problems(v *visit) error {
 	view := page.Problems{}
 	for _, c := range problem.Codes() {
-		view.Problems = append(view.Problems, problemRef(c))
+		view.Problems = append(view.Problems, contract.Problem(c))
 	}
 	return p.render(v, fiber.StatusOK, page.ProblemsPage(p.frame(v, ""), view))
 }
@@ -30,10 +27,10 @@ func (p *Portal) problem(v *visit) error {
 	if !slices.Contains(codes, code) {
 		return fiber.ErrNotFound
 	}
-	view := page.Problem{ProblemRef: problemRef(code), Help: code.Help(), Index: "/problems"}
+	view := page.Problem{ProblemRef: contract.Problem(code), Help: code.Help(), Index: "/problems"}
 	for _, c := range codes {
 		if c != code && areaOf(c) == areaOf(code) {
-			view.Related = append(view.Related, problemRef(c))
+			view.Related = append(view.Related, contract.Problem(c))
 		}
 	}
 	if v.account != nil {

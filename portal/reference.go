@@ -10,9 +10,9 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"portway/internal/catalog"
-	"portway/internal/ident"
 	"portway/internal/partner"
 	"portway/internal/traffic"
+	"portway/portal/contract"
 	"portway/web/component"
 	"portway/web/format"
 	"portway/web/page"
@@ -29,22 +29,22 @@ func (p *Portal) reference(v *visit) error {
 	if err != nil {
 		return fiber.ErrNotFound
 	}
-	doc := p.contracts.of(snap, ver)
-	if selected != "" && !doc.operations[selected] {
+	doc := p.contracts.Of(snap, ver)
+	if selected != "" && !doc.Has(selected) {
 		return fiber.ErrNotFound
 	}
 	usage, err := p.usage(v)
 	if err != nil {
 		return err
 	}
-	overview := versionPath(ver)
-	view := page.Reference{Slug: ver.API.ID, API: ver.API.Title, Version: ver.Name, Summary: ver.API.Summary, Description: doc.description,
-		Lifecycle: lifecycle(ver.Lifecycle.State), Catalogue: v.link("/apis"), Overview: v.link(overview),
-		Document: v.link(overview + "/openapi.json"), Servers: doc.servers, Groups: linked(v, doc.groups), Selected: selected}
+	overview := contract.VersionPath(ver)
+	view := page.Reference{Slug: ver.API.ID, API: ver.API.Title, Version: ver.Name, Summary: ver.API.Summary, Description: doc.Description,
+		Lifecycle: contract.Lifecycle(ver.Lifecycle.State), Catalogue: v.link("/apis"), Overview: v.link(overview),
+		Document: v.link(overview + "/openapi.json"), Servers: doc.Servers, Groups: linked(v, doc.Groups), Selected: selected}
 	for _, other := range slices.Backward(ver.API.Versions) {
 		link := component.Link{Label: other.Name}
 		if other != ver {
-			link.Href = v.link(versionPath(other))
+			link.Href = v.link(contract.VersionPath(other))
 		}
 		view.Versions = append(view.Versions, link)
 	}
@@ -107,7 +107,7 @@ func (p *Portal) deprecation(v *visit, ver *catalog.Version, usage []traffic.Usa
 		}
 	}
 	if next, ok := ver.API.Version(life.Successor); ok {
-		d.Successor = component.Link{Label: ver.API.Title + " " + next.Name, Href: v.link(versionPath(next))}
+		d.Successor = component.Link{Label: ver.API.Title + " " + next.Name, Href: v.link(contract.VersionPath(next))}
 	}
 	return d
 }
@@ -147,17 +147,4 @@ func period(d time.Duration) string {
 		return strconv.Itoa(int(d/time.Second)) + " seconds"
 	}
 	return d.String()
-}
-
-// servers are the base addresses by environment; where both have one, the credential decides.
-func servers(gateway string, ver *catalog.Version, environments []string) []page.Server {
-	url := gateway + ver.Base
-	if len(environments) == 2 {
-		return []page.Server{{Environment: string(ident.Sandbox) + " and " + string(ident.Live), URL: url}}
-	}
-	var out []page.Server
-	for _, e := range environments {
-		out = append(out, page.Server{Environment: e, URL: url})
-	}
-	return out
 }

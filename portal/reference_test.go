@@ -16,6 +16,7 @@ import (
 	"portway/internal/partner"
 	"portway/internal/problem"
 	"portway/internal/traffic"
+	"portway/portal/contract"
 )
 
 func texts(n *goquery.Selection) []string {
@@ -39,7 +40,7 @@ func TestCatalogue(t *testing.T) {
 	var paths []string
 	for _, a := range snapshot().APIs {
 		for _, ver := range slices.Backward(a.Versions) {
-			paths = append(paths, versionPath(ver))
+			paths = append(paths, contract.VersionPath(ver))
 		}
 	}
 	hrefs := doc.Find("main th[scope=row] a").Map(func(_ int, a *goquery.Selection) string { return a.AttrOr("href", "") })
@@ -67,9 +68,9 @@ func TestReferenceOfEverything(t *testing.T) {
 	operations := 0
 	for _, a := range snapshot().APIs {
 		for _, ver := range a.Versions {
-			paths := []string{versionPath(ver)}
+			paths := []string{contract.VersionPath(ver)}
 			for _, r := range ver.Routes {
-				paths = append(paths, operationPath(ver, r.Operation.ID))
+				paths = append(paths, contract.OperationPath(ver, r.Operation.ID))
 				operations++
 			}
 			for _, path := range paths {

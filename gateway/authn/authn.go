@@ -43,9 +43,7 @@ func (s *Identify) Run(ctx context.Context, x *exchange.Exchange) error {
 		return err
 	}
 	if s.Directory.Stale() {
-		p := problem.New(problem.AuthUnavailable, "callers cannot be checked at the moment")
-		p.RetryAfter = 5 * time.Second
-		return p
+		return unavailable()
 	}
 	claims, err := s.Profile.Verify(raw)
 	if err != nil {
@@ -69,6 +67,13 @@ func (s *Identify) Run(ctx context.Context, x *exchange.Exchange) error {
 		x.Token.Scopes[scope] = true
 	}
 	return nil
+}
+
+// unavailable is the refusal while revocations may have been missed.
+func unavailable() *problem.Error {
+	p := problem.New(problem.AuthUnavailable, "callers cannot be checked at the moment")
+	p.RetryAfter = 5 * time.Second
+	return p
 }
 
 // usable refuses callers that are known but not active: a revoked credential like an unknown one, a

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/url"
+	"slices"
 	"sort"
 	"strings"
 
@@ -43,9 +44,12 @@ func (o *OAuth) Token(ctx context.Context, x *exchange.Exchange) (*exchange.Resp
 			return refuse(400, "invalid_request", "a parameter is repeated"), nil
 		}
 	}
-	id, given, basic, ok := clientAuthentication(x.Request.Header, form)
+	id, given, ok := clientAuthentication(x.Request.Header, form)
 	if !ok {
-		return refuse(400, "invalid_request", "authenticate in the header or in the form, not in both"), nil
+		return refuse(400, "invalid_request", "authenticate by one HTTP Basic header or in the form, not in both"), nil
+	}
+	if o.Directory.Stale() {
+		return nil, unavailable()
 	}
 	caller, known := o.Directory.Client(id)
 	hash := strings.Repeat("0", 64) // an unknown client takes the same comparison
@@ -55,13 +59,15 @@ func (o *OAuth) Token(ctx context.Context, x *exchange.Exchange) (*exchange.Resp
 	if match := secret.Matches(given, hash); !known || !match || usable(caller, o.Profile.Clock.Now()) != nil {
 		o.Log.InfoContext(ctx, "client refused", "request_id", x.ID, "known", known)
 		r := refuse(401, "invalid_client", "the client or its secret is not known here")
-		if basic {
-			r.Header.Set("WWW-Authenticate", `Basic realm="portway"`)
-		}
+		r.Header.Set("WWW-Authenticate", `Basic realm="portway"`)
 		return r, nil
 	}
 	x.Caller, x.Environment = caller, caller.Environment
-	if g := form.Get("grant_type"); g != "client_credentials" {
+	switch form.Get("grant_type") {
+	case "client_credentials":
+	case "":
+		return refuse(400, "invalid_request", "grant_type is missing"), nil
+	default:
 		return refuse(400, "unsupported_grant_type", "only client_credentials is offered"), nil
 	}
 	scope, ok := capScopes(caller, form.Get("scope"))
@@ -80,35 +86,36 @@ func (o *OAuth) Token(ctx context.Context, x *exchange.Exchange) (*exchange.Resp
 	return answer(200, body), nil
 }
 
-// clientAuthentication reads client_secret_basic or client_secret_post; ok is false when both are used.
-func clientAuthentication(h exchange.Header, form url.Values) (id, given string, basic, ok bool) {
+// clientAuthentication reads client_secret_basic or client_secret_post; ok is false when both are used. A header that
+// cannot be read names no client.
+func clientAuthentication(h exchange.Header, form url.Values) (id, given string, ok bool) {
 	id, given = form.Get("client_id"), form.Get("client_secret")
 	values := h.Values("Authorization")
 	if len(values) == 0 {
-		return id, given, false, true
+		return id, given, true
 	}
 	scheme, rest, _ := strings.Cut(values[0], " ")
 	if len(values) > 1 || !strings.EqualFold(scheme, "Basic") || given != "" {
-		return "", "", true, false
+		return "", "", false
 	}
 	b, err := base64.StdEncoding.DecodeString(rest)
 	if err != nil {
-		return "", "", true, true
+		return "", "", true
 	}
 	user, pass, _ := strings.Cut(string(b), ":")
 	// RFC 6749 section 2.3.1: both parts are form-encoded before they go into the header.
 	user, errUser := url.QueryUnescape(user)
 	pass, errPass := url.QueryUnescape(pass)
 	if errUser != nil || errPass != nil {
-		return "", "", true, true
+		return "", "", true
 	}
 	if id != "" && id != user {
-		return "", "", true, false
+		return "", "", false
 	}
-	return user, pass, true, true
+	return user, pass, true
 }
 
-// capScopes returns the scopes asked for, or all the caller has; ok is false if one is not the caller's.
+// capScopes returns the scopes asked for, or all the caller has, once each; ok is false if one is not the caller's.
 func capScopes(c *partner.Caller, asked string) (string, bool) {
 	have := map[string]bool{}
 	for _, g := range c.Subscriptions {
@@ -116,20 +123,19 @@ func capScopes(c *partner.Caller, asked string) (string, bool) {
 			have[s] = true
 		}
 	}
-	var out []string
-	if asked == "" {
+	out := strings.Fields(asked)
+	for _, s := range out {
+		if !have[s] {
+			return "", false
+		}
+	}
+	if len(out) == 0 {
 		for s := range have {
 			out = append(out, s)
 		}
 	}
-	for _, s := range strings.Fields(asked) {
-		if !have[s] {
-			return "", false
-		}
-		out = append(out, s)
-	}
 	sort.Strings(out)
-	return strings.Join(out, " "), true
+	return strings.Join(slices.Compact(out), " "), true
 }
 
 // Keys answers GET /.well-known/jwks.json.

@@ -7,14 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"portway/gateway/edge"
+	"portway/internal/needs"
 )
 
 type probe struct {
@@ -28,21 +27,10 @@ type probe struct {
 // is answered 4xx or 5xx, or closed without an answer, and never reaches an operation.
 func TestSuiteHTTP11Probe(t *testing.T) {
 	t.Parallel()
-	root := os.Getenv("PORTWAY_CORPUS")
-	if root == "" {
-		if strings.Contains(os.Getenv("TEST_REQUIRE"), "corpus") {
-			t.Fatal("PORTWAY_CORPUS is not set")
-		}
-		t.Skip("PORTWAY_CORPUS is not set: no corpus to test with")
-	}
-	b, err := os.ReadFile(filepath.Join(root, "vectors", "http11probe", "http11probe.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var corpus struct {
 		Tests []probe `json:"tests"`
 	}
-	if err := json.Unmarshal(b, &corpus); err != nil {
+	if err := json.Unmarshal(needs.CorpusFile(t, "vectors/http11probe/http11probe.json"), &corpus); err != nil {
 		t.Fatal(err)
 	}
 	s := serve(t, &edge.Admit{}, edge.Options{ReadTimeout: 300 * time.Millisecond}, stage{"echo", echo})
@@ -63,8 +51,8 @@ func TestSuiteHTTP11Probe(t *testing.T) {
 			t.Fatalf("the baseline got %d", status)
 		}
 	}
-	t.Logf("SUITE http11probe %d/%d", must.passed, must.total)
-	t.Logf("SUITE http11probe-preferred %d/%d", prefer.passed, prefer.total)
+	needs.Suite(t, "http11probe", must.passed, must.total)
+	needs.Tally(t, "http11probe-preferred", prefer.passed, prefer.total)
 	for _, id := range slices.Concat(must.failed, prefer.failed) {
 		t.Logf("accepted: %s", id)
 	}

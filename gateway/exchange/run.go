@@ -17,7 +17,8 @@ import (
 type Pipeline struct {
 	Inbound  []Stage
 	Dispatch map[string]Stage // by catalog.Dispatch
-	// Produced sees only what Dispatch produced; Every runs on every answer, refusals included.
+	// Produced sees only what Dispatch produced; Every runs on every answer, refusals included. An error of either
+	// replaces the answer, and the rest of Every still runs.
 	Produced []Stage
 	Every    []Stage
 	// Finish records the call before the answer leaves; its error is logged and changes nothing.
@@ -31,37 +32,42 @@ type Pipeline struct {
 // Run takes an exchange through the stages and leaves a complete Response on it. It never panics: a
 // panicking stage is an internal problem, and the process lives.
 func (p *Pipeline) Run(ctx context.Context, x *Exchange) {
-	produced := false
 	err := p.stages(ctx, x, p.Inbound, true)
 	if err == nil && x.Response == nil {
-		dispatch := p.Dispatch[string(x.Route.Dispatch)]
-		if dispatch == nil {
-			err = problem.New(problem.Internal, "no dispatcher for this operation")
-		} else {
-			err = p.stage(ctx, x, dispatch)
-			produced = err == nil
+		if err = p.dispatch(ctx, x); err == nil {
+			err = p.stages(ctx, x, p.Produced, false)
 		}
 	}
 	if err != nil {
 		p.refuse(x, err)
 	}
-	if produced {
-		if err := p.stages(ctx, x, p.Produced, false); err != nil {
-			p.refuse(x, err)
-		}
-	}
 	for _, s := range p.Every {
 		if err := p.stage(ctx, x, s); err != nil {
-			p.Log.ErrorContext(ctx, "outbound stage failed", "request_id", x.ID, "stage", s.Name(), "error", err.Error())
+			p.refuse(x, err)
 		}
-	}
-	if x.Response == nil {
-		p.refuse(x, problem.New(problem.Internal, "the call was not answered"))
 	}
 	x.Response.Header.Set("X-Request-Id", x.ID)
 	if p.Finish != nil {
 		p.finish(ctx, x)
 	}
+}
+
+// dispatch answers by the route's dispatcher; no error means that there is a Response.
+func (p *Pipeline) dispatch(ctx context.Context, x *Exchange) error {
+	if x.Route == nil {
+		return problem.New(problem.Internal, "no operation was chosen")
+	}
+	stage := p.Dispatch[string(x.Route.Dispatch)]
+	if stage == nil {
+		return problem.New(problem.Internal, "no dispatcher for this operation")
+	}
+	if err := p.stage(ctx, x, stage); err != nil {
+		return err
+	}
+	if x.Response == nil {
+		return problem.New(problem.Internal, "the call was not answered")
+	}
+	return nil
 }
 
 func (p *Pipeline) stages(ctx context.Context, x *Exchange, list []Stage, stopAtResponse bool) error {
@@ -78,7 +84,7 @@ func (p *Pipeline) stages(ctx context.Context, x *Exchange, list []Stage, stopAt
 
 // stage runs one stage, times it, and turns a panic into an error.
 func (p *Pipeline) stage(ctx context.Context, x *Exchange, s Stage) (err error) {
-	began := p.Clock.Now()
+	began, before := p.Clock.Now(), x.Response
 	x.note = ""
 	defer func() {
 		if r := recover(); r != nil {
@@ -88,7 +94,7 @@ func (p *Pipeline) stage(ctx context.Context, x *Exchange, s Stage) (err error) 
 		step := traffic.Step{Stage: s.Name(), Micros: p.Clock.Now().Sub(began).Microseconds(), Result: "passed", Note: x.note}
 		if err != nil {
 			step.Result = "refused"
-		} else if x.Response != nil {
+		} else if before == nil && x.Response != nil {
 			step.Result = "answered"
 		}
 		x.Trail = append(x.Trail, step)

@@ -38,8 +38,8 @@ type demoCommand struct {
 	ReadyFile string `name:"ready-file" default:"./data/ready.json" placeholder:"PATH" help:"The ready file of the running program."`
 }
 
-// failure is an error that was already reported in full.
-var failure = errors.New("failed")
+// errReported is an error that was already reported in full.
+var errReported = errors.New("failed")
 
 // Main runs the program and returns its exit code: 0 done, 1 failed. Problems go to stderr, one line each.
 func Main(args []string, stdout, stderr io.Writer) int {
@@ -54,7 +54,7 @@ func Run(ctx context.Context, args []string, lookup func(string) (string, bool),
 	if err == nil {
 		return 0
 	}
-	if !errors.Is(err, failure) {
+	if !errors.Is(err, errReported) {
 		for _, line := range strings.Split(strings.TrimRight(err.Error(), "\n"), "\n") {
 			fmt.Fprintln(stderr, "portway: "+line)
 		}
@@ -68,7 +68,7 @@ type exited int
 func run(ctx context.Context, args []string, lookup func(string) (string, bool), stdout, stderr io.Writer) (err error) {
 	defer func() {
 		if code, ok := recover().(exited); ok && code != 0 {
-			err = failure
+			err = errReported
 		} else if !ok {
 			return
 		}

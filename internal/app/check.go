@@ -37,7 +37,7 @@ func checkSpec(c *checkCommand, out io.Writer) error {
 	}
 	for _, f := range findings {
 		if f.Severity == openapi.SeverityError {
-			return failure
+			return errReported
 		}
 	}
 	return nil

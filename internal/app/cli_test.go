@@ -96,16 +96,7 @@ func TestVersionAndHelp(t *testing.T) {
 func TestCheckConfig(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	write := func(name, text string) {
-		t.Helper()
-		file := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	write := func(name, text string) { t.Helper(); putFile(t, dir, name, []byte(text)) }
 	write("policies/plans/small.yaml", "kind: plan\nschema: 1\nname: Small\nlimits:\n  - {name: burst, rate: 1, per: 1s, burst: 1}\n")
 	if code, out, stderr := invoke(nil, "check", "--config="+dir); code != 0 || !strings.Contains(out, "no problem") {
 		t.Errorf("a good folder: %d %s%s", code, out, stderr)

@@ -42,6 +42,7 @@ var rules = map[string][]string{
 	"internal/ident":            nil,
 	"internal/datafile":         nil,
 	"internal/archtest":         nil,
+	"internal/needs":            nil,
 	"internal/catalog":          rooms("openapi schema mapping edi flatfile xmldoc logistics rule"),
 	"internal/openapi":          rooms("schema"),
 	"internal/schema":           nil,
@@ -58,6 +59,9 @@ var rules = map[string][]string{
 	"internal/delivery":         rooms("eventlog outbound catalog partner rule logistics mapping edi flatfile xmldoc job notify"),
 	"internal/delivery/backend": append(rooms("catalog logistics"), "internal/delivery"),
 }
+
+// support is what only tests, and support for tests, may import.
+var support = []string{"internal/needs", "internal/store/pgtest", "internal/store/storetest"}
 
 // engines may be imported by one room only.
 var engines = map[string][]string{
@@ -180,6 +184,9 @@ func TestImports(t *testing.T) {
 				}
 			}
 			own, isOurs := strings.CutPrefix(name, "portway/")
+			if isTesting := name == "testing" || strings.HasPrefix(name, "testing/"); (isTesting || isOurs && anyWithin(own, support)) && !anyWithin(s.folder, support) {
+				t.Errorf("%s imports %s: only tests may", s.file, name)
+			}
 			if !isOurs || free || anyWithin(own, always) || (owner != "" && owner != "gateway" && within(own, owner)) {
 				continue
 			}

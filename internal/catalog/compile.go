@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -22,7 +23,7 @@ const defaultBody = 1 << 20
 func (l *loader) api(id, file string, src []byte) {
 	var f apiFile
 	if p := datafile.Decode(file, "api", src, &f); p != nil {
-		l.problems = append(l.problems, p...)
+		l.problems, l.partial = append(l.problems, p...), true
 		return
 	}
 	a := &API{ID: id, Title: f.Title, Summary: f.Summary, Internal: f.Internal}
@@ -30,16 +31,26 @@ func (l *loader) api(id, file string, src []byte) {
 	for name := range f.Versions {
 		names = append(names, name)
 	}
-	sort.Strings(names)
+	sort.Slice(names, func(i, j int) bool { // v2 before v10
+		if len(names[i]) != len(names[j]) {
+			return len(names[i]) < len(names[j])
+		}
+		return names[i] < names[j]
+	})
+	if len(names) == 0 {
+		l.fail(file, l.line("versions"), "an API has at least one version")
+	}
 	used := map[string]bool{}
 	for _, name := range names {
 		if v := l.version(a, name, file, &f, used); v != nil {
 			a.Versions = append(a.Versions, v)
+		} else {
+			l.partial = true
 		}
 	}
 	for key := range f.Operations {
 		if !used[key] {
-			l.fail(file, 0, "operations: %q is in no contract of this API", key)
+			l.fail(file, l.line("operations", key), "operations: %q is in no contract of this API", key)
 		}
 	}
 	l.snap.APIs = append(l.snap.APIs, a)
@@ -49,7 +60,7 @@ func (l *loader) version(a *API, name, file string, f *apiFile, used map[string]
 	spec := a.ID + "/" + name + "/openapi.yaml"
 	src := l.spec(a.ID, spec)
 	if src == nil {
-		l.fail(file, 0, "version %q has no contract specs/%s", name, spec)
+		l.fail(file, l.line("versions", name), "version %q has no contract specs/%s", name, spec)
 		return nil
 	}
 	l.digest["specs/"+spec] = sha256.Sum256(src)
@@ -72,25 +83,29 @@ func (l *loader) version(a *API, name, file string, f *apiFile, used map[string]
 	}
 	for i := range doc.Operations {
 		op := &doc.Operations[i]
-		policy, known := f.Operations[op.ID]
-		used[op.ID] = used[op.ID] || known
+		key := op.ID
+		policy, known := f.Operations[key]
+		used[key] = used[key] || known
 		if own, ok := f.Operations[name+"/"+op.ID]; ok {
+			key = name + "/" + op.ID
 			policy, known = own, true
-			used[name+"/"+op.ID] = true
+			used[key] = true
 		}
 		if !known {
-			l.fail(file, 0, "operations: %q of version %s is not declared", op.ID, name)
+			l.partial = true
+			l.fail(file, l.line("operations"), "operations: %q of version %s is not declared", op.ID, name)
 			continue
 		}
 		r, warnings, err := newRoute(v, op, compiler)
 		l.snap.Warnings = append(l.snap.Warnings, warnings...)
 		if err != nil {
+			l.partial = true
 			l.fail("specs/"+spec, op.Line, "%s: %v", op.ID, err)
 			continue
 		}
-		l.enforce(file, r, &policy)
+		l.enforce(file, key, r, &policy)
 		if err := l.snap.tree.add(r); err != nil {
-			l.fail(file, 0, "%v", err)
+			l.fail(file, l.line("operations", key), "%v", err)
 		}
 		v.Routes = append(v.Routes, r)
 	}
@@ -184,9 +199,15 @@ func responseTypes(op *openapi.Operation) []string {
 	return out
 }
 
-// enforce applies an operation's policy.
-func (l *loader) enforce(file string, r *Route, p *operationFile) {
+// enforce applies an operation's policy, which stands under key in the file.
+func (l *loader) enforce(file, key string, r *Route, p *operationFile) {
+	fail := func(member, format string, args ...any) {
+		l.fail(file, l.line("operations", key, member), "operations.%s"+format, append([]any{key}, args...)...)
+	}
 	r.Dispatch, r.InFlight, r.Handler = p.Dispatch, p.InFlight, p.Handler
+	if p.Cost < 0 || p.Timeout < 0 {
+		fail("", ": cost and timeout are above zero")
+	}
 	if p.Cost > 0 {
 		r.Cost = p.Cost
 	}
@@ -196,7 +217,7 @@ func (l *loader) enforce(file string, r *Route, p *operationFile) {
 	if p.Body != "" {
 		n, err := parseSize(p.Body)
 		if err != nil {
-			l.fail(file, 0, "operations.%s.body: %v", r.Operation.ID, err)
+			fail("body", ".body: %v", err)
 		}
 		r.BodyLimit = n
 	}
@@ -206,28 +227,37 @@ func (l *loader) enforce(file string, r *Route, p *operationFile) {
 			return // a document: its statements follow from its format
 		}
 		r.Event = l.snap.Events[p.Event]
-		r.Mapping = l.mappingByID(file, p.Mapping)
+		r.Mapping = l.mappingByID(file, p.Mapping, "operations", key, "mapping")
 		if r.Event == nil {
-			l.fail(file, 0, "operations.%s: event type %q does not exist in specs/events", r.Operation.ID, p.Event)
+			fail("event", ": event type %q does not exist in specs/events", p.Event)
 		}
 		if r.Mapping == nil && p.Mapping == "" {
-			l.fail(file, 0, "operations.%s: an accepted statement needs a mapping", r.Operation.ID)
+			fail("mapping", ": an accepted statement needs a mapping")
 		}
 	case Proxy:
-		r.Up, r.Down = l.mappingByID(file, p.Up), l.mappingByID(file, p.Down)
+		r.Up, r.Down = l.mappingByID(file, p.Up, "operations", key, "up"), l.mappingByID(file, p.Down, "operations", key, "down")
 		r.Select = &Selector{Fixed: p.Backend.Fixed, Body: p.Backend.Body, PathPrefix: p.Backend.Path}
-		if *r.Select == (Selector{}) {
-			l.fail(file, 0, "operations.%s: a proxied operation needs backend.fixed, backend.body or backend.path", r.Operation.ID)
+		ways := 0
+		for _, way := range []string{p.Backend.Fixed, p.Backend.Body, p.Backend.Path} {
+			if way != "" {
+				ways++
+			}
+		}
+		if ways != 1 {
+			fail("backend", ": a proxied operation needs one of backend.fixed, backend.body and backend.path")
 		}
 		if id := r.Select.Fixed; id != "" && l.snap.Backends[id] == nil {
-			l.fail(file, 0, "operations.%s: backend %q does not exist in policies/backends", r.Operation.ID, id)
+			fail("backend", ": backend %q does not exist in policies/backends", id)
+		}
+		if name := r.Select.PathPrefix; name != "" && !slices.Contains(parameterNames(r.Template), name) {
+			fail("backend", ": backend.path %q is not a path parameter of the operation", name)
 		}
 	case Builtin:
 		if r.Handler == "" {
 			r.Handler = r.Operation.ID
 		}
 	default:
-		l.fail(file, 0, "operations.%s: dispatch is %q: use proxy, accept or builtin", r.Operation.ID, p.Dispatch)
+		fail("dispatch", ": dispatch is %q: use proxy, accept or builtin", p.Dispatch)
 	}
 }
 
@@ -255,7 +285,7 @@ func (l *loader) lifecycle(file, name string, f *apiFile) Lifecycle {
 		out.State = "stable"
 	case "stable", "deprecated", "retired":
 	default:
-		l.fail(file, 0, "versions.%s.lifecycle.state is %q: use stable, deprecated or retired", name, in.State)
+		l.fail(file, l.line("versions", name, "lifecycle", "state"), "versions.%s.lifecycle.state is %q: use stable, deprecated or retired", name, in.State)
 	}
 	date := func(what, s string) time.Time {
 		if s == "" {
@@ -263,20 +293,20 @@ func (l *loader) lifecycle(file, name string, f *apiFile) Lifecycle {
 		}
 		t, err := time.Parse("2006-01-02", s)
 		if err != nil {
-			l.fail(file, 0, "versions.%s.lifecycle.%s is not a date like 2026-11-30", name, what)
+			l.fail(file, l.line("versions", name, "lifecycle", what), "versions.%s.lifecycle.%s is not a date like 2026-11-30", name, what)
 		}
 		return t
 	}
 	out.DeprecatedAt = date("deprecated", in.Deprecated)
 	out.SunsetAt = date("sunset", in.Sunset)
 	if out.Deprecated() && out.DeprecatedAt.IsZero() {
-		l.fail(file, 0, "versions.%s.lifecycle: a deprecated version says since when", name)
+		l.fail(file, l.line("versions", name, "lifecycle"), "versions.%s.lifecycle: a deprecated version says since when", name)
 	}
 	if !out.SunsetAt.IsZero() && out.SunsetAt.Before(out.DeprecatedAt) {
-		l.fail(file, 0, "versions.%s.lifecycle: the sunset comes before the deprecation", name)
+		l.fail(file, l.line("versions", name, "lifecycle", "sunset"), "versions.%s.lifecycle: the sunset comes before the deprecation", name)
 	}
 	if _, ok := f.Versions[in.Successor]; in.Successor != "" && !ok {
-		l.fail(file, 0, "versions.%s.lifecycle.successor %q is not a version of this API", name, in.Successor)
+		l.fail(file, l.line("versions", name, "lifecycle", "successor"), "versions.%s.lifecycle.successor %q is not a version of this API", name, in.Successor)
 	}
 	return out
 }

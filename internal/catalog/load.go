@@ -4,8 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"io/fs"
+	"math"
+	"net/url"
 	"path"
 	"sort"
 	"strings"
@@ -44,6 +45,8 @@ type loader struct {
 	problems datafile.Problems
 	owners   map[string]string // "kind/id" → file
 	digest   map[string][32]byte
+	text     []byte // of the policy file that is being read
+	partial  bool   // an API or a version could not be read: its operations are not known
 }
 
 // Load reads, resolves and compiles everything. On any problem it returns all of them and no Snapshot. Cost
@@ -60,7 +63,8 @@ func Load(src Sources) (*Snapshot, datafile.Problems) {
 	l.each("backends", "policies/backends", l.backend)
 	l.each("routes", "policies/routes", l.route)
 	l.each("apis", "policies/apis", l.api)
-	if len(l.problems) > 0 {
+	l.backendOperations()
+	if l.problems.Err() != nil { // which also puts them in order
 		return nil, l.problems
 	}
 	l.seal()
@@ -86,7 +90,20 @@ func (l *loader) seal() {
 }
 
 func (l *loader) fail(file string, line int, format string, args ...any) {
-	l.problems = append(l.problems, datafile.Problem{File: file, Line: line, Message: fmt.Sprintf(format, args...)})
+	l.problems.Add(file, line, format, args...)
+}
+
+// line is the line of a value of the policy file that is being read; see datafile.Line.
+func (l *loader) line(path ...any) int { return datafile.Line(l.text, path...) }
+
+// own records that a file defines an object, or fails when another file does.
+func (l *loader) own(key, id, file string) bool {
+	if owner, taken := l.owners[key]; taken {
+		l.fail(file, 0, "%q is already defined in %s", id, owner)
+		return false
+	}
+	l.owners[key] = file
+	return true
 }
 
 // each reads every YAML file of a policy folder, shipped ones first. Folders below "std/" exist only there.
@@ -117,12 +134,11 @@ func (l *loader) each(folder, shown string, read func(id, file string, src []byt
 				l.fail("policies/"+name, 0, "%v", err)
 				continue
 			}
-			if owner, taken := l.owners[folder+"/"+id]; taken {
-				l.fail("policies/"+name, 0, "%q is already defined in %s", id, owner)
+			if !l.own(folder+"/"+id, id, "policies/"+name) {
 				continue
 			}
-			l.owners[folder+"/"+id] = "policies/" + name
 			l.digest["policies/"+name] = sha256.Sum256(src)
+			l.text = src
 			read(id, "policies/"+name, src)
 		}
 	}
@@ -130,17 +146,13 @@ func (l *loader) each(folder, shown string, read func(id, file string, src []byt
 
 func (l *loader) mapping(id, file string, src []byte) {
 	m, problems := mapping.Compile(file, src)
-	for _, p := range problems {
-		l.fail(p.File, p.Line, "%s", p.Message)
-	}
+	l.problems = append(l.problems, problems...)
 	l.snap.Mappings[id] = m
 }
 
 func (l *loader) guide(_, file string, src []byte) {
 	g, problems := edi.LoadGuide(file, src)
-	for _, p := range problems {
-		l.fail(p.File, p.Line, "%s", p.Message)
-	}
+	l.problems = append(l.problems, problems...)
 	if g != nil {
 		l.snap.Guides[g.Format+"/"+g.Set+"/"+g.Version] = g
 	}
@@ -153,9 +165,12 @@ func (l *loader) plan(id, file string, src []byte) {
 		return
 	}
 	names := map[string]bool{}
-	for _, limit := range f.Limits {
-		if limit.Name == "" || limit.Rate <= 0 || limit.Per <= 0 || limit.Burst <= 0 || names[limit.Name] {
-			l.fail(file, 0, "every limit needs its own name, and rate, per and burst above zero")
+	for i, limit := range f.Limits {
+		switch at := l.line("limits", i); {
+		case limit.Name == "" || limit.Rate <= 0 || limit.Per <= 0 || limit.Burst <= 0 || names[limit.Name]:
+			l.fail(file, at, "every limit needs its own name, and rate, per and burst above zero")
+		case int64(limit.Rate) > int64(limit.Per) || int64(limit.Burst) > math.MaxInt64/2/(int64(limit.Per)/int64(limit.Rate)):
+			l.fail(file, at, "limit %q is beyond what can be counted: at most one call a nanosecond, and a burst of 146 years", limit.Name)
 		}
 		names[limit.Name] = true
 	}
@@ -163,7 +178,7 @@ func (l *loader) plan(id, file string, src []byte) {
 }
 
 func (l *loader) events() {
-	for _, files := range []fs.FS{l.src.StdSpecs, l.src.Specs} {
+	for i, files := range []fs.FS{l.src.StdSpecs, l.src.Specs} {
 		if files == nil {
 			continue
 		}
@@ -181,6 +196,12 @@ func (l *loader) events() {
 			if err != nil {
 				l.fail("specs/"+file, 0, "%v", err)
 				continue
+			}
+			if !l.own("events/"+name, name, "specs/"+file) {
+				continue
+			}
+			if i == 0 {
+				l.owners["events/"+name] = "the shipped specs/" + file
 			}
 			l.digest["specs/"+file] = sha256.Sum256(src)
 			l.event(name, "specs/"+file, src)
@@ -230,33 +251,78 @@ func (l *loader) backend(id, file string, src []byte) {
 		b.Timeout = 15 * time.Second
 	}
 	for env, ref := range f.URLs {
+		at := l.line("urls", env)
 		if !ident.Environment(env).Valid() {
-			l.fail(file, 0, "urls: environment %q: use sandbox or live", env)
+			l.fail(file, at, "urls: environment %q: use sandbox or live", env)
 			continue
 		}
 		resolved, err := l.src.ResolveURL(ref)
 		if err != nil {
-			l.fail(file, 0, "urls.%s: %v", env, err)
+			l.fail(file, at, "urls.%s: %v", env, err)
+			continue
+		}
+		if !isBackendURL(resolved) {
+			l.fail(file, at, "urls.%s is not an absolute http or https address without user, query and fragment", env)
 			continue
 		}
 		b.URLs[ident.Environment(env)] = strings.TrimSuffix(resolved, "/")
 	}
 	for op, o := range f.Operations {
 		b.Operations[op] = &BackendOperation{Method: o.Method, Path: o.Path, Query: o.Query,
-			Request: l.mappingByID(file, o.Request), Response: l.mappingByID(file, o.Response)}
+			Request:  l.mappingByID(file, o.Request, "operations", op, "request"),
+			Response: l.mappingByID(file, o.Response, "operations", op, "response")}
+		if o.Path != "" && !strings.HasPrefix(o.Path, "/") {
+			l.fail(file, l.line("operations", op, "path"), "operations.%s.path does not begin with a slash", op)
+		}
 	}
 	l.snap.Backends[id] = b
 }
 
-func (l *loader) mappingByID(file, id string) *mapping.Mapping {
+// isBackendURL reports whether s is an address to call, none at all, or a reference that was left unresolved, as a
+// check without the running program does.
+func isBackendURL(s string) bool {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return false
+	case s == "", u.Scheme == "env", u.Scheme == "file", u.Scheme == "demo":
+		return true
+	}
+	return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == "" && !u.ForceQuery
+}
+
+func (l *loader) mappingByID(file, id string, path ...any) *mapping.Mapping {
 	if id == "" {
 		return nil
 	}
 	m, ok := l.snap.Mappings[id]
 	if !ok {
-		l.fail(file, 0, "mapping %q does not exist in policies/mappings", id)
+		l.fail(file, l.line(path...), "mapping %q does not exist in policies/mappings", id)
 	}
 	return m
+}
+
+// backendOperations finds operations of backends that no API has: a misspelt one would be served as if it were
+// not there. It runs when all APIs are read.
+func (l *loader) backendOperations() {
+	if l.partial {
+		return
+	}
+	known := map[string]bool{}
+	for _, a := range l.snap.APIs {
+		for _, v := range a.Versions {
+			for _, r := range v.Routes {
+				known[r.Operation.ID], known[v.Name+"/"+r.Operation.ID] = true, true
+			}
+		}
+	}
+	for id, b := range l.snap.Backends {
+		for op := range b.Operations {
+			if !known[op] {
+				l.fail(l.owners["backends/"+id], 0, "operations: %q is in no contract", op)
+			}
+		}
+	}
 }
 
 func (l *loader) route(id, file string, src []byte) {
@@ -267,11 +333,22 @@ func (l *loader) route(id, file string, src []byte) {
 	}
 	b := l.snap.Backends[f.Backend]
 	if b == nil {
-		l.fail(file, 0, "backend %q does not exist in policies/backends", f.Backend)
+		l.fail(file, l.line("backend"), "backend %q does not exist in policies/backends", f.Backend)
 	}
-	for _, e := range f.Events {
+	if len(f.Events) == 0 {
+		l.fail(file, l.line("events"), "a route names the event types it brings")
+	}
+	for i, e := range f.Events {
 		if l.snap.Events[e] == nil {
-			l.fail(file, 0, "event type %q does not exist in specs/events", e)
+			l.fail(file, l.line("events", i), "event type %q does not exist in specs/events", e)
+		}
+	}
+	if !strings.HasPrefix(f.Path, "/") {
+		l.fail(file, l.line("path"), "path does not begin with a slash")
+	}
+	for i, wait := range f.Schedule {
+		if wait < 0 {
+			l.fail(file, l.line("schedule", i), "a wait is below zero")
 		}
 	}
 	l.snap.Routes = append(l.snap.Routes, &DeliveryRoute{ID: id, Events: f.Events, Backend: b, Path: f.Path,

@@ -34,27 +34,12 @@ type Match struct {
 // Match finds the operation of a canonical path. Without one, Route is nil; Allow is then set if the path
 // exists with other methods.
 func (s *Snapshot) Match(method, path string) Match {
-	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
-	var values []string
-	found := s.tree.find(segments, &values)
-	if found == nil {
-		return Match{}
-	}
-	route := found.methods[method]
-	if route == nil {
-		return Match{Allow: found.order}
-	}
-	m := Match{Route: route}
-	if len(values) > 0 {
-		m.Path = make(map[string]string, len(values))
-		for i, name := range parameterNames(route.Template) {
-			m.Path[name] = values[i]
-		}
-	}
+	var m Match
+	s.tree.find(strings.TrimPrefix(path, "/"), false, method, 0, &m)
 	return m
 }
 
-// Bases lists the versions whose base is "/{api}/", to tell an unknown version from an unknown path.
+// Versions lists the versions served below the first segment of path, "/{api}/{version}", to tell an unknown version from an unknown path.
 func (s *Snapshot) Versions(path string) (api *API, versions []string) {
 	segments := strings.SplitN(strings.TrimPrefix(path, "/"), "/", 3)
 	for _, a := range s.APIs {
@@ -68,49 +53,58 @@ func (s *Snapshot) Versions(path string) (api *API, versions []string) {
 	return api, versions
 }
 
-func (n *node) find(segments []string, values *[]string) *node {
-	if len(segments) == 0 {
+// find walks down the segments of path, past its end when over, and reports whether the path exists. params is how
+// many parameters lie above. The leaf makes the map of parameters in its size, and the way back fills it, so that a
+// match allocates nothing else.
+func (n *node) find(path string, over bool, method string, params int, m *Match) bool {
+	if over {
 		if n.methods == nil {
-			return nil
+			return false
 		}
-		return n
+		if m.Route = n.methods[method]; m.Route == nil {
+			m.Allow = n.order
+		} else if params > 0 {
+			m.Path = make(map[string]string, params)
+		}
+		return true
 	}
-	if next := n.literal[segments[0]]; next != nil {
-		if found := next.find(segments[1:], values); found != nil {
-			return found
-		}
+	segment, rest, more := strings.Cut(path, "/")
+	if next := n.literal[segment]; next != nil && next.find(rest, !more, method, params, m) {
+		return true
 	}
 	for i := range n.patterns {
 		p := &n.patterns[i]
-		mark := len(*values)
-		if p.match(segments[0], values) {
-			if found := p.next.find(segments[1:], values); found != nil {
-				return found
+		if p.match(segment, nil, nil) && p.next.find(rest, !more, method, params+len(p.names), m) {
+			if m.Route != nil {
+				p.match(segment, m.Route.names[params:], m.Path)
 			}
+			return true
 		}
-		*values = (*values)[:mark]
 	}
-	return nil
+	return false
 }
 
-func (p *pattern) match(segment string, values *[]string) bool {
+// match reports whether a segment has the pattern's form, no parameter being empty. With a map, it puts the
+// parameters there under names.
+func (p *pattern) match(segment string, names []string, into map[string]string) bool {
 	if len(segment) <= len(p.prefix)+len(p.suffix) || !strings.HasPrefix(segment, p.prefix) || !strings.HasSuffix(segment, p.suffix) {
 		return false
 	}
 	rest := segment[len(p.prefix) : len(segment)-len(p.suffix)]
-	for _, between := range p.parts {
-		i := strings.Index(rest, between)
-		if i <= 0 {
+	for i, between := range p.parts {
+		at := strings.Index(rest, between)
+		if at <= 0 {
 			return false
 		}
-		*values = append(*values, rest[:i])
-		rest = rest[i+len(between):]
+		if into != nil {
+			into[names[i]] = rest[:at]
+		}
+		rest = rest[at+len(between):]
 	}
-	if rest == "" {
-		return false
+	if into != nil {
+		into[names[len(p.parts)]] = rest
 	}
-	*values = append(*values, rest)
-	return true
+	return rest != ""
 }
 
 // parameterNames lists the "{name}" of a template in order.
@@ -130,8 +124,29 @@ func parameterNames(template string) []string {
 	}
 }
 
+// checkTemplate refuses a path template whose braces do not pair up within each segment.
+func checkTemplate(template string) error {
+	for _, segment := range strings.Split(template, "/") {
+		for rest := segment; ; {
+			before, after, opens := strings.Cut(rest, "{")
+			name, tail, closes := strings.Cut(after, "}")
+			if strings.Contains(before, "}") || opens && (!closes || name == "" || strings.Contains(name, "{")) {
+				return fmt.Errorf("%q is not a path template", template)
+			}
+			if !opens {
+				break
+			}
+			rest = tail
+		}
+	}
+	return nil
+}
+
 // add registers a route; two routes on one method and template are an error.
 func (n *node) add(r *Route) error {
+	if err := checkTemplate(r.Template); err != nil {
+		return err
+	}
 	at := n
 	for _, segment := range strings.Split(strings.TrimPrefix(r.Template, "/"), "/") {
 		at = at.child(segment)
@@ -143,6 +158,7 @@ func (n *node) add(r *Route) error {
 		return fmt.Errorf("%s %s is both %q and %q", r.Method, r.Template, other.ID, r.ID)
 	}
 	at.methods[r.Method] = r
+	r.names = parameterNames(r.Template)
 	at.order = append(at.order, r.Method)
 	return nil
 }

@@ -1,8 +1,11 @@
 package catalog
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/url"
+	"sort"
 	"strings"
 	"time"
 
@@ -22,8 +25,11 @@ func Single(src Sources, id, backend, plan string, doc *openapi.Document) (*Snap
 		return nil, problems
 	}
 	target, err := url.Parse(backend)
-	if err != nil || (target.Scheme != "http" && target.Scheme != "https") || target.Host == "" || target.RawQuery != "" {
-		return nil, datafile.Problems{{File: "--backend", Message: "give an absolute http or https address without a query"}}
+	if err != nil || target.Host == "" || !isBackendURL(backend) {
+		return nil, datafile.Problems{{File: "--backend", Message: "give an absolute http or https address without user, query and fragment"}}
+	}
+	if _, taken := snap.API(id); taken || snap.Backends[id] != nil {
+		return nil, datafile.Problems{{File: "--spec", Message: fmt.Sprintf("%q is already an API or a backend of this installation", id)}}
 	}
 	base := strings.TrimSuffix(target.String(), "/")
 	if strings.Trim(target.Path, "/") == "" {
@@ -64,5 +70,8 @@ func Single(src Sources, id, backend, plan string, doc *openapi.Document) (*Snap
 	}
 	snap.Backends[id] = b
 	snap.APIs = append(snap.APIs, a)
+	sort.Slice(snap.APIs, func(i, j int) bool { return snap.APIs[i].ID < snap.APIs[j].ID })
+	sum := sha256.Sum256([]byte(snap.Digest + "\n" + base + "\n" + string(doc.Raw)))
+	snap.Digest = hex.EncodeToString(sum[:])
 	return snap, nil
 }

@@ -101,6 +101,8 @@ type Route struct {
 	// Up turns a call of an older version into the next version's words, Down an answer back; nil leaves them.
 	Up, Down *mapping.Mapping
 	Handler  string // builtin: its name
+
+	names []string // of the path parameters, in order
 }
 
 // Selector picks a backend for a proxied call.

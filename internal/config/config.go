@@ -123,6 +123,9 @@ func ReadFile(dir string) (map[string]string, error) {
 			problems = append(problems, fmt.Errorf("config: %s:%d: %q is not a setting with one value", file, key.Line, key.Value))
 			continue
 		}
+		if _, twice := out[key.Value]; twice {
+			problems = append(problems, fmt.Errorf("config: %s:%d: %q is set twice", file, key.Line, key.Value))
+		}
 		out[key.Value] = value.Value
 	}
 	return out, errors.Join(problems...)
@@ -143,12 +146,13 @@ func (s *Settings) Validate() error {
 			bad(l.Setting, "--demo listens on loopback only, not on %q", host)
 		}
 	}
-	for setting, raw := range map[string]string{"gateway-url": s.GatewayURL, "portal-url": s.PortalURL, "backend": s.Backend} {
+	for _, address := range [][2]string{{"gateway-url", s.GatewayURL}, {"portal-url", s.PortalURL}, {"backend", s.Backend}} {
+		setting, raw := address[0], address[1]
 		if raw == "" {
 			continue
 		}
 		if u, err := url.Parse(raw); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-			bad(setting, "%q is not an http or https address", raw)
+			bad(setting, "not an http or https address")
 		}
 	}
 	if s.Database != "" && !secret.IsReference(s.Database) {
@@ -176,6 +180,9 @@ func (s *Settings) Validate() error {
 	}
 	if s.Spec == "" && (s.InsecureNoAuth || s.NewClient) {
 		bad("spec", "--insecure-no-auth and --new-client go with --spec")
+	}
+	if s.SandboxHost != "" && s.SandboxHost == s.LiveHost {
+		bad("live-host", "the same as sandbox-host: one host name takes one kind of credentials")
 	}
 	if s.Data == "" {
 		bad("data", "give a folder")

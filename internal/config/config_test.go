@@ -28,17 +28,19 @@ func TestValidateNamesEverySettingAtOnce(t *testing.T) {
 	s.LogFormat = "xml"
 	s.TokenLifetime = time.Second
 	s.Spec = "x.yaml"
+	s.SandboxHost, s.LiveHost = "gw.example", "gw.example"
 	err := s.Validate()
 	if err == nil {
 		t.Fatal("no problem reported")
 	}
-	for _, setting := range []string{"gateway-listen: ", "portal-url: ", "database: ", "log-format: ", "token-lifetime: ", "spec: "} {
+	for _, setting := range []string{"gateway-listen: ", "portal-url: ", "database: ", "log-format: ", "token-lifetime: ", "spec: ", "live-host: "} {
 		if !strings.Contains(err.Error(), setting) {
 			t.Errorf("no line names %q in\n%v", setting, err)
 		}
 	}
-	if strings.Contains(err.Error(), "u:p@") {
-		t.Error("a secret is echoed")
+	s.Spec, s.Backend = "x.yaml", "u:p@backend.example"
+	if err := s.Validate(); err == nil || !strings.Contains(err.Error(), "backend: ") || strings.Contains(err.Error(), "u:p@") {
+		t.Errorf("a secret is echoed, or the backend is accepted: %v", err)
 	}
 }
 
@@ -67,6 +69,10 @@ func TestReadFile(t *testing.T) {
 	got, err := ReadFile(dir)
 	if err != nil || got["gateway-listen"] != "127.0.0.1:9" || got["demo"] != "true" {
 		t.Errorf("got %v, %v", got, err)
+	}
+	write("log-level: info\ndemo: true\nlog-level: debug\n")
+	if _, err := ReadFile(dir); err == nil || !strings.Contains(err.Error(), ":3: \"log-level\" is set twice") {
+		t.Errorf("got %v, want the second line named", err)
 	}
 	write("gateway-listen: 127.0.0.1:9\nportl-listen: x\nlog-level: [a]\n")
 	if _, err := ReadFile(dir); err == nil || !strings.Contains(err.Error(), ":2:") || !strings.Contains(err.Error(), ":3:") {

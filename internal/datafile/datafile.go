@@ -39,11 +39,21 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// Add adds a problem; line is 0 when the file as a whole is meant.
+func (p *Problems) Add(file string, line int, format string, args ...any) {
+	*p = append(*p, Problem{File: file, Line: line, Message: fmt.Sprintf(format, args...)})
+}
+
 // Err returns p as an error in order of file, line and message; nil when there is no problem.
 func (p Problems) Err() error {
 	if len(p) == 0 {
 		return nil
 	}
+	return p.Sort()
+}
+
+// Sort puts p in order of file, line and message, and returns it.
+func (p Problems) Sort() Problems {
 	sort.SliceStable(p, func(i, j int) bool {
 		if p[i].File != p[j].File {
 			return p[i].File < p[j].File

@@ -9,20 +9,9 @@ import (
 	"strings"
 	"testing"
 	"time"
-)
 
-// corpus returns the directory of samples, or skips the test.
-func corpus(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("PORTWAY_CORPUS")
-	if dir == "" {
-		if strings.Contains(os.Getenv("TEST_REQUIRE"), "corpus") {
-			t.Fatal("PORTWAY_CORPUS is not set, and TEST_REQUIRE demands the corpus")
-		}
-		t.Skip("PORTWAY_CORPUS is not set: the samples of others are not tested")
-	}
-	return filepath.Join(dir, "samples")
-}
+	"portway/internal/needs"
+)
 
 // unreadable are the samples that must be refused, with the reason; bare ones are quoted without envelope.
 var unreadable = map[string]string{
@@ -77,7 +66,7 @@ func x12Samples(t *testing.T, dir string) []string {
 
 func TestSuiteX12Samples(t *testing.T) {
 	t.Parallel()
-	dir := corpus(t)
+	dir := needs.Corpus(t, "samples")
 	files := x12Samples(t, dir)
 	passed := 0
 	var counted []string
@@ -96,7 +85,7 @@ func TestSuiteX12Samples(t *testing.T) {
 			counted = append(counted, f)
 		}
 	}
-	t.Logf("SUITE x12-samples %d/%d", passed, len(files))
+	needs.Suite(t, "x12-samples", passed, len(files))
 	t.Logf("wrong SE01: %d files", len(counted))
 	if !slices.Equal(counted, wrongCount) {
 		t.Errorf("files with a wrong SE01:\n%s", strings.Join(counted, "\n"))
@@ -167,7 +156,7 @@ func sample(b []byte, refusal string) (wrongCount bool, why string) {
 // TestCorpus945 reads the real-world 945s with the shipped guide.
 func TestCorpus945(t *testing.T) {
 	t.Parallel()
-	dir, g := corpus(t), loadGuide(t, "945-004010")
+	dir, g := needs.Corpus(t, "samples"), loadGuide(t, "945-004010")
 	for f, errs := range map[string]int{
 		"x12-guides/945_simplot_full.edi":           0,
 		"x12-guides/945_waqe_nonfixed_isa.edi":      0,

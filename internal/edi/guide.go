@@ -1,13 +1,10 @@
 package edi
 
 import (
-	"errors"
-	"fmt"
-	"sort"
 	"strings"
 	"sync"
 
-	"go.yaml.in/yaml/v4"
+	"portway/internal/datafile"
 )
 
 // Guide is a compiled implementation guide of one transaction set in one version. It is immutable and
@@ -21,16 +18,6 @@ type Guide struct {
 	root         node
 	frames       sync.Pool // *[]frame, the working memory of Read
 }
-
-// Problem is one thing wrong with a guide file.
-type Problem struct {
-	File    string
-	Line    int
-	Message string
-}
-
-// String returns "file:line: message".
-func (p Problem) String() string { return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Message) }
 
 // node is one place of the structure: a segment, or a loop that its first segment opens.
 type node struct {
@@ -68,49 +55,21 @@ type elementDef struct {
 	opens     bool   // the element begins a new object of its list
 }
 
-// text is a YAML scalar that remembers its line.
-type text struct {
-	value string
-	line  int
-}
-
-// UnmarshalYAML takes any scalar as written.
-func (t *text) UnmarshalYAML(n *yaml.Node) error {
-	if n.Kind != yaml.ScalarNode {
-		return errors.New("a plain value is expected")
-	}
-	t.value, t.line = n.Value, n.Line
-	return nil
-}
-
-// lined is a part of a document with the line it begins at; it is decoded strictly.
-type lined[T any] struct {
-	v    T
-	line int
-}
-
-// UnmarshalYAML decodes strictly and keeps the line.
-func (l *lined[T]) UnmarshalYAML(n *yaml.Node) error {
-	l.line = n.Line
-	return n.Load(&l.v, yaml.WithKnownFields())
-}
-
 type guideDoc struct {
-	Kind       text                         `yaml:"kind"`
-	Schema     text                         `yaml:"schema"`
-	Format     text                         `yaml:"format"`
-	Set        text                         `yaml:"set"`
-	Version    text                         `yaml:"version"`
-	Functional text                         `yaml:"functional"`
-	Title      text                         `yaml:"title"`
-	Segments   map[string]lined[segmentDoc] `yaml:"segments"`
-	Structure  []lined[nodeDoc]             `yaml:"structure"`
+	datafile.Head `yaml:",inline"`
+	Format        datafile.Text                         `yaml:"format"`
+	Set           datafile.Text                         `yaml:"set"`
+	Version       datafile.Text                         `yaml:"version"`
+	Functional    datafile.Text                         `yaml:"functional"`
+	Title         datafile.Text                         `yaml:"title"`
+	Segments      map[string]datafile.Lined[segmentDoc] `yaml:"segments"`
+	Structure     []datafile.Lined[nodeDoc]             `yaml:"structure"`
 }
 
 type segmentDoc struct {
-	Title    string              `yaml:"title"`
-	Elements []lined[elementDoc] `yaml:"elements"`
-	Shifts   []lined[shiftDoc]   `yaml:"shifts"`
+	Title    string                       `yaml:"title"`
+	Elements []datafile.Lined[elementDoc] `yaml:"elements"`
+	Shifts   []datafile.Lined[shiftDoc]   `yaml:"shifts"`
 }
 
 type elementDoc struct {
@@ -132,120 +91,87 @@ type shiftDoc struct {
 }
 
 type nodeDoc struct {
-	Segment  string           `yaml:"segment"`
-	Loop     string           `yaml:"loop"`
-	Key      string           `yaml:"key"`
-	Usage    string           `yaml:"usage"`
-	Max      int              `yaml:"max"`
-	Contains []lined[nodeDoc] `yaml:"contains"`
+	Segment  string                    `yaml:"segment"`
+	Loop     string                    `yaml:"loop"`
+	Key      string                    `yaml:"key"`
+	Usage    string                    `yaml:"usage"`
+	Max      int                       `yaml:"max"`
+	Contains []datafile.Lined[nodeDoc] `yaml:"contains"`
 }
 
 // LoadGuide compiles a guide document (kind: guide, schema: 1, format: x12). On any problem the guide is
 // nil and every problem is listed, in the order of the lines.
-func LoadGuide(file string, src []byte) (*Guide, []Problem) {
+func LoadGuide(file string, src []byte) (*Guide, datafile.Problems) {
 	c := &guideCompiler{file: file}
 	var doc guideDoc
-	if err := yaml.Load(src, &doc, yaml.WithKnownFields(), yaml.WithUniqueKeys()); err != nil {
-		c.yaml(err)
-		return nil, c.problems
+	if problems := datafile.Decode(file, "guide", src, &doc); problems != nil {
+		return nil, problems
 	}
 	g := c.compile(&doc)
 	if len(c.problems) > 0 {
-		sort.SliceStable(c.problems, func(i, j int) bool { return c.problems[i].Line < c.problems[j].Line })
-		return nil, c.problems
+		return nil, c.problems.Sort()
 	}
 	return g, nil
 }
 
 type guideCompiler struct {
 	file     string
-	problems []Problem
+	problems datafile.Problems
 	segments map[string]*segmentDef
 	used     map[string]bool
 }
 
 func (c *guideCompiler) add(line int, format string, args ...any) {
-	c.problems = append(c.problems, Problem{File: c.file, Line: max(line, 1), Message: fmt.Sprintf(format, args...)})
-}
-
-// yaml turns the decoder's errors into problems in our words.
-func (c *guideCompiler) yaml(err error) {
-	var many *yaml.LoadErrors
-	var one *yaml.LoadError
-	switch {
-	case errors.As(err, &many):
-		for _, e := range many.Errors {
-			c.add(e.Mark.Line, "%s", yamlMessage(e.Message))
-		}
-	case errors.As(err, &one):
-		c.add(one.Mark.Line, "%s", yamlMessage(one.Message))
-	default:
-		c.add(1, "not a YAML document")
-	}
-}
-
-func yamlMessage(m string) string {
-	if f, _, ok := strings.Cut(strings.TrimPrefix(m, "field "), " not found in type "); ok {
-		return fmt.Sprintf("unknown field %q", f)
-	}
-	if strings.HasPrefix(m, "cannot construct ") {
-		return "the value has the wrong type"
-	}
-	return strings.TrimPrefix(m, "yaml: ")
+	c.problems.Add(c.file, max(line, 1), format, args...)
 }
 
 func (c *guideCompiler) compile(doc *guideDoc) *Guide {
-	want := func(t text, field, value string) {
-		if t.value != value {
-			c.add(t.line, "%s must be %q", field, value)
-		}
+	if doc.Format.Value != "x12" {
+		c.add(doc.Format.Line, `format must be "x12"`)
 	}
-	want(doc.Kind, "kind", "guide")
-	want(doc.Schema, "schema", "1")
-	want(doc.Format, "format", "x12")
-	if len(doc.Set.value) != 3 || !digits(doc.Set.value) {
-		c.add(doc.Set.line, "set must be the three digits of ST01, quoted")
+	if len(doc.Set.Value) != 3 || !digits(doc.Set.Value) {
+		c.add(doc.Set.Line, "set must be the three digits of ST01, quoted")
 	}
-	if len(doc.Version.value) != 6 || !digits(doc.Version.value) {
-		c.add(doc.Version.line, "version must be the six digits of GS08, quoted")
+	if len(doc.Version.Value) != 6 || !digits(doc.Version.Value) {
+		c.add(doc.Version.Line, "version must be the six digits of GS08, quoted")
 	}
-	if len(doc.Functional.value) != 2 {
-		c.add(doc.Functional.line, "functional must be the two letters of GS01")
+	if len(doc.Functional.Value) != 2 {
+		c.add(doc.Functional.Line, "functional must be the two letters of GS01")
 	}
 	c.segments, c.used = map[string]*segmentDef{}, map[string]bool{}
 	for id, d := range doc.Segments {
 		if !segmentID(id) {
-			c.add(d.line, "%q is not a segment identifier", id)
+			c.add(d.Line, "%q is not a segment identifier", id)
 		}
-		c.segments[id] = c.segment(id, &d.v)
+		c.segments[id] = c.segment(id, &d.Value)
 	}
 	if len(doc.Structure) == 0 {
 		c.add(1, "structure is missing")
 	}
-	g := &Guide{Format: "x12", Set: doc.Set.value, Version: doc.Version.value,
-		FunctionalID: doc.Functional.value, Title: doc.Title.value}
+	g := &Guide{Format: "x12", Set: doc.Set.Value, Version: doc.Version.Value,
+		FunctionalID: doc.Functional.Value, Title: doc.Title.Value}
 	g.root = node{id: "ST", loop: true, max: 1, children: c.nodes(doc.Structure, 1)}
 	for id, d := range doc.Segments {
 		if !c.used[id] {
-			c.add(d.line, "segment %s is defined but not part of the structure", id)
+			c.add(d.Line, "segment %s is defined but not part of the structure", id)
 		}
 	}
 	return g
 }
 
-func (c *guideCompiler) nodes(docs []lined[nodeDoc], depth int) []*node {
+func (c *guideCompiler) nodes(docs []datafile.Lined[nodeDoc], depth int) []*node {
 	if len(docs) > maxChildren {
-		c.add(docs[0].line, "a loop can have %d places at most", maxChildren)
+		c.add(docs[0].Line, "a loop can have %d places at most", maxChildren)
 		return nil
 	}
 	if depth > 8 {
-		c.add(docs[0].line, "loops can be nested eight deep at most")
+		c.add(docs[0].Line, "loops can be nested eight deep at most")
 		return nil
 	}
 	keys := map[string]bool{}
 	out := make([]*node, 0, len(docs))
 	for i := range docs {
-		d, line := &docs[i].v, docs[i].line
+		d, line := &docs[i].Value, docs[i].Line
 		n := &node{id: d.Segment, key: d.Key, mandatory: d.Usage == "M", max: d.Max}
 		if d.Loop != "" {
 			n.id, n.loop = d.Loop, true
@@ -300,7 +226,7 @@ func (c *guideCompiler) segment(id string, d *segmentDoc) *segmentDef {
 	s := &segmentDef{}
 	names, first := map[string]bool{}, map[string]string{}
 	for i := range d.Elements {
-		e, line := &d.Elements[i].v, d.Elements[i].line
+		e, line := &d.Elements[i].Value, d.Elements[i].Line
 		if e.Pos < 1 || e.Pos > 99 {
 			c.add(line, "pos must be 1 to 99")
 			continue
@@ -324,10 +250,10 @@ func (c *guideCompiler) segment(id string, d *segmentDoc) *segmentDef {
 		s.elements[e.Pos-1] = def
 	}
 	for _, sh := range d.Shifts {
-		if sh.v.At < 1 || sh.v.Element <= sh.v.At || sh.v.LongerThan < 1 {
-			c.add(sh.line, "a shift needs at, element (behind at) and longerThan")
+		if sh.Value.At < 1 || sh.Value.Element <= sh.Value.At || sh.Value.LongerThan < 1 {
+			c.add(sh.Line, "a shift needs at, element (behind at) and longerThan")
 		}
-		s.shifts = append(s.shifts, shift{at: sh.v.At, element: sh.v.Element, longer: sh.v.LongerThan})
+		s.shifts = append(s.shifts, shift{at: sh.Value.At, element: sh.Value.Element, longer: sh.Value.LongerThan})
 	}
 	return s
 }

@@ -179,9 +179,9 @@ func TestRead997(t *testing.T) {
 // TestLoadGuideProblems: one document with many mistakes names all of them, each with its line.
 func TestLoadGuideProblems(t *testing.T) {
 	t.Parallel()
-	src := `kind: gide
+	src := `kind: guide
 schema: 1
-format: x12
+format: edi
 set: 94
 version: "4010"
 functional: SW
@@ -203,9 +203,9 @@ structure:
 	}
 	var all strings.Builder
 	for _, p := range problems {
-		all.WriteString(p.String() + "\n")
+		all.WriteString(p.Error() + "\n")
 	}
-	for _, want := range []string{`g.yaml:1: kind must be "guide"`, "g.yaml:4: set must be", "g.yaml:5: version must", "g.yaml:11: W06 has two elements at position 1",
+	for _, want := range []string{`g.yaml:3: format must be "x12"`, "g.yaml:4: set must be", "g.yaml:5: version must", "g.yaml:11: W06 has two elements at position 1",
 		"g.yaml:11: type of W06-01", "g.yaml:11: min and max", "g.yaml:11: usage of W06-01", `g.yaml:13: "lower" is not`, "g.yaml:13: segment lower is defined but",
 		"g.yaml:15: max of W06", "g.yaml:16: segment W99 is not defined", "g.yaml:17: give either", "g.yaml:17: key"} {
 		if !strings.Contains(all.String(), want) {
@@ -213,11 +213,13 @@ structure:
 		}
 	}
 	for src, want := range map[string]string{
-		"kind: guide\nbogus: 1\n":        `g.yaml:2: unknown field "bogus"`,
-		"kind: [\n":                      "g.yaml:2: ",
-		"kind: guide\nstructure: {a: 1}": "g.yaml:2: the value has the wrong type",
+		"kind: gide\nschema: 1\n":                   `g.yaml:1: kind is "gide": this folder holds kind "guide"`,
+		"kind: guide\nschema: 2\n":                  `g.yaml:2: schema is "2"`,
+		"kind: guide\nschema: 1\nbogus: 1\n":        `g.yaml:3: unknown key "bogus"`,
+		"kind: [\n":                                 "g.yaml:2: ",
+		"kind: guide\nschema: 1\nstructure: {a: 1}": "g.yaml:3: the value is a mapping, where a list is expected",
 	} {
-		if _, p := LoadGuide("g.yaml", []byte(src)); len(p) != 1 || !strings.HasPrefix(p[0].String(), want) {
+		if _, p := LoadGuide("g.yaml", []byte(src)); len(p) != 1 || !strings.HasPrefix(p[0].Error(), want) {
 			t.Errorf("%q gives %v, want %s", src, p, want)
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"portway/internal/eventlog"
 	"portway/internal/ident"
 	"portway/internal/logistics"
+	"portway/internal/needs"
 	"portway/internal/partner"
 	"portway/internal/problem"
 )
@@ -369,14 +369,7 @@ func TestX12MappingThatIsGoneTakesNothing(t *testing.T) {
 // TestSuiteCorpus945 takes the real interchanges of others in, with connections made for their identities.
 func TestSuiteCorpus945(t *testing.T) {
 	t.Parallel()
-	root := os.Getenv("PORTWAY_CORPUS")
-	if root == "" {
-		if slices.Contains(strings.Split(os.Getenv("TEST_REQUIRE"), ","), "corpus") {
-			t.Fatal("PORTWAY_CORPUS is not set, but TEST_REQUIRE asks for the corpus")
-		}
-		t.Skip("PORTWAY_CORPUS is not set: no corpus")
-	}
-	files, err := filepath.Glob(filepath.Join(root, "samples", "x12-guides", "945_*.edi"))
+	files, err := filepath.Glob(needs.Corpus(t, "samples/x12-guides/945_*.edi"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no 945 in the corpus: %v", err)
 	}
@@ -409,17 +402,13 @@ func TestSuiteCorpus945(t *testing.T) {
 		}
 		passed++
 	}
-	raw, err := os.ReadFile(filepath.Join(root, "samples", "x12-edifabric", "CorruptIsa.edi"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	h := newHouse(t)
-	if _, err := h.edi(string(raw)); problem.Is(err, problem.EDIUnreadable) && h.count("documents") == 1 {
+	if _, err := h.edi(string(needs.CorpusFile(t, "samples/x12-edifabric/CorruptIsa.edi"))); problem.Is(err, problem.EDIUnreadable) && h.count("documents") == 1 {
 		passed++
 	} else {
 		t.Errorf("CorruptIsa.edi: %v", err)
 	}
-	t.Logf("SUITE corpus-945 %d/%d", passed, len(files)+1)
+	needs.Suite(t, "corpus-945", passed, len(files)+1)
 }
 
 func FuzzX12(f *testing.F) {

@@ -298,8 +298,8 @@ func (r *run) convert(f *field, v any) (out any, why string) {
 		return nil, "not text"
 	case "int":
 		if d, ok := jq.ToDecimal(v); ok {
-			if d = d.Trimmed(); d.Integer() {
-				return json.Number(d.String()), ""
+			if n, ok := d.Shortest().Int64(); ok {
+				return json.Number(strconv.FormatInt(n, 10)), ""
 			}
 		}
 		return nil, "not an integer"

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 )
@@ -26,14 +27,14 @@ type CaseResult struct {
 func RunCases(m *Mapping, decode func(format string, b []byte) (any, error), fsys fs.FS) []CaseResult {
 	out := make([]CaseResult, len(m.tests))
 	for i := range m.tests {
-		t := &m.tests[i]
-		out[i] = CaseResult{Name: t.Name.value, File: t.In.value, Problems: m.runCase(t, decode, fsys)}
+		t := &m.tests[i].Value
+		out[i] = CaseResult{Name: t.Name.Value, File: t.In.Value, Problems: m.runCase(t, decode, fsys)}
 	}
 	return out
 }
 
 func (m *Mapping) runCase(t *testDoc, decode func(string, []byte) (any, error), fsys fs.FS) []string {
-	b, err := fs.ReadFile(fsys, path.Clean(t.In.value))
+	b, err := fs.ReadFile(fsys, path.Clean(t.In.Value))
 	if err != nil {
 		return []string{err.Error()}
 	}
@@ -44,8 +45,8 @@ func (m *Mapping) runCase(t *testDoc, decode func(string, []byte) (any, error), 
 		faults = strings.Split(err.Error(), "\n")
 	} else {
 		env := Env{}
-		if t.Zone.set {
-			if env.Zone, err = time.LoadLocation(t.Zone.value); err != nil {
+		if t.Zone.Set {
+			if env.Zone, err = time.LoadLocation(t.Zone.Value); err != nil {
 				return []string{err.Error()}
 			}
 		}
@@ -73,7 +74,7 @@ func (m *Mapping) runCase(t *testDoc, decode func(string, []byte) (any, error), 
 		warnings = append(warnings, w.Field+": "+w.Message)
 	}
 	problems := absentTexts("warning", t.Warnings, warnings)
-	want, err := readJSON(fsys, t.Out.value)
+	want, err := readJSON(fsys, t.Out.Value)
 	if err != nil {
 		return append(problems, err.Error())
 	}
@@ -126,13 +127,8 @@ func difference(at string, want, got any) []string {
 		for k := range g {
 			keys[k] = true
 		}
-		names := make([]string, 0, len(keys))
-		for k := range keys {
-			names = append(names, k)
-		}
-		sort.Strings(names)
 		var out []string
-		for _, k := range names {
+		for _, k := range slices.Sorted(maps.Keys(keys)) {
 			wv, inWant := w[k]
 			gv, inGot := g[k]
 			switch {

@@ -6,28 +6,17 @@
 package mapping
 
 import (
-	"fmt"
 	"path"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
 
+	"portway/internal/datafile"
 	"portway/internal/mapping/jq"
 )
-
-// Problem is one thing wrong with a mapping document.
-type Problem struct {
-	File    string
-	Line    int
-	Message string
-}
-
-// String returns "file:line: message".
-func (p Problem) String() string { return fmt.Sprintf("%s:%d: %s", p.File, p.Line, p.Message) }
 
 // Source says what a mapping reads: Format "x12" with Set (ST01) and Version (GS08), or "json".
 type Source struct {
@@ -44,11 +33,8 @@ type Mapping struct {
 
 	let    []*jq.Expression
 	fields []*field
-	tests  []testDoc
+	tests  []datafile.Lined[testDoc]
 }
-
-// maxSource is the largest mapping document.
-const maxSource = 512 << 10
 
 // field is one compiled target field.
 type field struct {
@@ -77,62 +63,49 @@ type field struct {
 
 type compiler struct {
 	file     string
-	problems []Problem
+	problems datafile.Problems
 	vars     []string
 	tables   map[string]map[string]any
 }
 
 func (c *compiler) add(line int, format string, args ...any) {
-	c.problems = append(c.problems, Problem{File: c.file, Line: max(line, 1), Message: fmt.Sprintf(format, args...)})
+	c.problems.Add(c.file, max(line, 1), format, args...)
 }
 
 // Compile reads a mapping document (kind: mapping, schema: 1). On any problem the mapping is nil and every
 // problem is listed in the order of the lines. file is used in messages and for the name.
-func Compile(file string, src []byte) (*Mapping, []Problem) {
+func Compile(file string, src []byte) (*Mapping, datafile.Problems) {
 	c := &compiler{file: file, vars: jq.Variables(), tables: map[string]map[string]any{}}
-	if len(src) > maxSource {
-		c.add(1, "the document is larger than %d bytes", maxSource)
-		return nil, c.problems
-	}
 	var doc document
-	if err := yaml.Load(src, &doc, yaml.WithKnownFields(), yaml.WithUniqueKeys()); err != nil {
-		c.loadProblems(err)
-		return nil, c.problems
+	if problems := datafile.Decode(file, "mapping", src, &doc); problems != nil {
+		return nil, problems
 	}
 	m := c.mapping(&doc)
 	if len(c.problems) > 0 {
-		sort.SliceStable(c.problems, func(i, j int) bool { return c.problems[i].Line < c.problems[j].Line })
-		return nil, c.problems
+		return nil, c.problems.Sort()
 	}
 	return m, nil
 }
 
 func (c *compiler) mapping(doc *document) *Mapping {
-	want := func(t text, name, value string) {
-		if t.value != value {
-			c.add(t.line, "%s must be %q", name, value)
-		}
-	}
-	want(doc.Kind, "kind", "mapping")
-	want(doc.Schema, "schema", "1")
 	base := path.Base(c.file)
-	m := &Mapping{File: c.file, Name: strings.TrimSuffix(base, path.Ext(base)), Target: doc.Target.value, tests: doc.Tests,
-		Source: Source{Format: doc.Source.Format.value, Set: doc.Source.Set.value, Version: doc.Source.Version.value}}
+	m := &Mapping{File: c.file, Name: strings.TrimSuffix(base, path.Ext(base)), Target: doc.Target.Value, tests: doc.Tests,
+		Source: Source{Format: doc.Source.Format.Value, Set: doc.Source.Set.Value, Version: doc.Source.Version.Value}}
 	var err error
-	if m.Version, err = strconv.Atoi(doc.Version.value); err != nil || m.Version < 1 {
-		c.add(doc.Version.line, "version must be a whole number from 1")
+	if m.Version, err = strconv.Atoi(doc.Version.Value); err != nil || m.Version < 1 {
+		c.add(doc.Version.Line, "version must be a whole number from 1")
 	}
 	switch m.Source.Format {
 	case "json":
 	case "x12":
 		if m.Source.Set == "" || m.Source.Version == "" {
-			c.add(doc.Source.Format.line, "source needs set and version for x12")
+			c.add(doc.Source.Format.Line, "source needs set and version for x12")
 		}
 	default:
-		c.add(doc.Source.Format.line, `source.format must be "json" or "x12"`)
+		c.add(doc.Source.Format.Line, `source.format must be "json" or "x12"`)
 	}
 	if m.Target == "" {
-		c.add(doc.Target.line, `target is missing: an event type or "json"`)
+		c.add(doc.Target.Line, `target is missing: an event type or "json"`)
 	}
 	c.readTables(doc)
 	c.readLet(&doc.Let, m)
@@ -141,9 +114,9 @@ func (c *compiler) mapping(doc *document) *Mapping {
 	}
 	m.fields = c.fields(doc.Fields, 0)
 	for i := range doc.Tests {
-		t := &doc.Tests[i]
-		if t.Name.value == "" || t.In.value == "" || (t.Out.value == "") == (len(t.Errors) == 0) {
-			c.add(t.line, "a test needs name, in, and either out or errors")
+		t, line := &doc.Tests[i].Value, doc.Tests[i].Line
+		if t.Name.Value == "" || t.In.Value == "" || (t.Out.Value == "") == (len(t.Errors) == 0) {
+			c.add(line, "a test needs name, in, and either out or errors")
 		}
 		if t.Vars.Kind != 0 {
 			if v, err := value(&t.Vars, 0); err != nil {
@@ -152,8 +125,8 @@ func (c *compiler) mapping(doc *document) *Mapping {
 				c.add(t.Vars.Line, "vars must be an object")
 			}
 		}
-		if _, err := time.LoadLocation(t.Zone.value); err != nil {
-			c.add(t.Zone.line, "zone is not an IANA time zone")
+		if _, err := time.LoadLocation(t.Zone.Value); err != nil {
+			c.add(t.Zone.Line, "zone is not an IANA time zone")
 		}
 	}
 	return m
@@ -181,7 +154,7 @@ func (c *compiler) readLet(n *yaml.Node, m *Mapping) {
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, v := n.Content[i], n.Content[i+1]
-		var t text
+		var t datafile.Text
 		if err := t.UnmarshalYAML(v); err != nil || !identifier(name.Value) {
 			c.add(name.Line, "let needs a plain name and an expression")
 			continue
@@ -209,21 +182,21 @@ func identifier(s string) bool {
 }
 
 // expression compiles one expression; nil after a problem.
-func (c *compiler) expression(t text, what string) *jq.Expression {
-	e, issues := jq.Compile(t.value, c.vars)
+func (c *compiler) expression(t datafile.Text, what string) *jq.Expression {
+	e, issues := jq.Compile(t.Value, c.vars)
 	c.issues(t, what, issues)
 	return e
 }
 
-func (c *compiler) issues(t text, what string, issues []jq.Issue) {
+func (c *compiler) issues(t datafile.Text, what string, issues []jq.Issue) {
 	for _, i := range issues {
-		c.add(t.first+i.Line, "%s: %s", what, i.Message)
+		c.add(t.First+i.Line, "%s: %s", what, i.Message)
 	}
 }
 
 // optional compiles an expression when it is given.
-func (c *compiler) optional(t text, what string) *jq.Expression {
-	if !t.set {
+func (c *compiler) optional(t datafile.Text, what string) *jq.Expression {
+	if !t.Set {
 		return nil
 	}
 	return c.expression(t, what)
@@ -231,22 +204,22 @@ func (c *compiler) optional(t text, what string) *jq.Expression {
 
 var kinds = []string{"", "string", "int", "number", "decimal", "bool", "date", "datetime", "quantity", "money", "object", "array"}
 
-func (c *compiler) fields(docs []fieldDoc, depth int) []*field {
+func (c *compiler) fields(docs []datafile.Lined[fieldDoc], depth int) []*field {
 	if depth > 8 {
-		c.add(docs[0].line, "fields are nested too deep")
+		c.add(docs[0].Line, "fields are nested too deep")
 		return nil
 	}
 	seen := map[string]bool{}
 	out := make([]*field, 0, len(docs))
 	for i := range docs {
-		d := &docs[i]
-		f := c.field(d, depth)
+		d, line := &docs[i].Value, docs[i].Line
+		f := c.field(d, line, depth)
 		if seen[f.label] {
-			c.add(d.To.line, "field %s is set twice", f.label)
+			c.add(d.To.Line, "field %s is set twice", f.label)
 		}
 		for other := range seen {
 			if strings.HasPrefix(f.label, other+".") || strings.HasPrefix(other, f.label+".") {
-				c.add(d.To.line, "fields %s and %s overlap", other, f.label)
+				c.add(d.To.Line, "fields %s and %s overlap", other, f.label)
 			}
 		}
 		seen[f.label] = true
@@ -255,19 +228,19 @@ func (c *compiler) fields(docs []fieldDoc, depth int) []*field {
 	return out
 }
 
-func (c *compiler) field(d *fieldDoc, depth int) *field {
-	f := &field{label: d.To.value, to: strings.Split(d.To.value, "."), kind: d.Type.value, required: d.Required, onMissing: d.OnMissing.value}
+func (c *compiler) field(d *fieldDoc, line, depth int) *field {
+	f := &field{label: d.To.Value, to: strings.Split(d.To.Value, "."), kind: d.Type.Value, required: d.Required, onMissing: d.OnMissing.Value}
 	what := "field " + f.label
 	if slices.Contains(f.to, "") {
-		c.add(d.line, "to must name the target field, like carrier.scac")
+		c.add(line, "to must name the target field, like carrier.scac")
 	}
 	if !slices.Contains(kinds, f.kind) {
-		c.add(d.Type.line, "%s: type must be one of %s", what, strings.Join(kinds[1:], ", "))
+		c.add(d.Type.Line, "%s: type must be one of %s", what, strings.Join(kinds[1:], ", "))
 	}
 	f.expr = c.optional(d.Expr, what)
 	f.when, f.where = c.optional(d.When, what+" when"), c.optional(d.Where, what+" where")
 	f.value, f.unit = c.optional(d.Value, what+" value"), c.optional(d.Unit, what+" unit")
-	if d.Each.set {
+	if d.Each.Set {
 		f.each = c.each(d.Each, what+" each")
 	}
 	if d.Const.Kind != 0 {
@@ -288,89 +261,89 @@ func (c *compiler) field(d *fieldDoc, depth int) *field {
 		f.fields = c.fields(d.Fields, depth+1)
 	}
 	c.lookup(d, f, what)
-	c.times(d, f, what)
-	c.shape(d, f, what)
+	c.times(d, line, f, what)
+	c.shape(d, line, f, what)
 	return f
 }
 
 // shape checks that the parts of a field fit together.
-func (c *compiler) shape(d *fieldDoc, f *field, what string) {
+func (c *compiler) shape(d *fieldDoc, line int, f *field, what string) {
 	amount := f.kind == "quantity" || f.kind == "money"
 	switch {
-	case f.isConst && (d.Expr.set || d.Each.set || d.Value.set || len(d.Fields) > 0):
-		c.add(d.line, "%s: const stands alone", what)
-	case amount && (!d.Value.set || !d.Unit.set || d.Expr.set):
-		c.add(d.line, "%s: type %s needs value and unit, and no expr", what, f.kind)
-	case !amount && (d.Value.set || d.Unit.set):
-		c.add(d.line, "%s: value and unit belong to type quantity or money", what)
-	case !f.isConst && !amount && !d.Expr.set && len(d.Fields) == 0:
-		c.add(d.line, "%s: give expr, const, value or fields", what)
-	case len(d.Fields) > 0 && !d.Each.set && f.kind != "" && f.kind != "object":
-		c.add(d.line, "%s: a field with fields is an object", what)
-	case len(d.Fields) > 0 && d.Each.set && (d.Expr.set || f.kind != "" && f.kind != "array"):
-		c.add(d.line, "%s: a field with each and fields is an array of objects", what)
-	case d.Where.set && !d.Each.set:
-		c.add(d.Where.line, "%s: where filters the items of each; use when for the field itself", what)
-	case f.hasDef && (d.Each.set || len(d.Fields) > 0):
-		c.add(d.line, "%s: default belongs to single values", what)
+	case f.isConst && (d.Expr.Set || d.Each.Set || d.Value.Set || len(d.Fields) > 0):
+		c.add(line, "%s: const stands alone", what)
+	case amount && (!d.Value.Set || !d.Unit.Set || d.Expr.Set):
+		c.add(line, "%s: type %s needs value and unit, and no expr", what, f.kind)
+	case !amount && (d.Value.Set || d.Unit.Set):
+		c.add(line, "%s: value and unit belong to type quantity or money", what)
+	case !f.isConst && !amount && !d.Expr.Set && len(d.Fields) == 0:
+		c.add(line, "%s: give expr, const, value or fields", what)
+	case len(d.Fields) > 0 && !d.Each.Set && f.kind != "" && f.kind != "object":
+		c.add(line, "%s: a field with fields is an object", what)
+	case len(d.Fields) > 0 && d.Each.Set && (d.Expr.Set || f.kind != "" && f.kind != "array"):
+		c.add(line, "%s: a field with each and fields is an array of objects", what)
+	case d.Where.Set && !d.Each.Set:
+		c.add(d.Where.Line, "%s: where filters the items of each; use when for the field itself", what)
+	case f.hasDef && (d.Each.Set || len(d.Fields) > 0):
+		c.add(line, "%s: default belongs to single values", what)
 	}
-	switch d.OnDefault.value {
+	switch d.OnDefault.Value {
 	case "":
 	case "warn":
 		f.warnDef = true
 	default:
-		c.add(d.OnDefault.line, `%s: onDefault must be "warn"`, what)
+		c.add(d.OnDefault.Line, `%s: onDefault must be "warn"`, what)
 	}
 	if f.warnDef && !f.hasDef {
-		c.add(d.OnDefault.line, "%s: onDefault needs default", what)
+		c.add(d.OnDefault.Line, "%s: onDefault needs default", what)
 	}
 }
 
 func (c *compiler) lookup(d *fieldDoc, f *field, what string) {
-	if !d.Lookup.set {
-		if d.OnMissing.set {
-			c.add(d.OnMissing.line, "%s: onMissing needs lookup", what)
+	if !d.Lookup.Set {
+		if d.OnMissing.Set {
+			c.add(d.OnMissing.Line, "%s: onMissing needs lookup", what)
 		}
 		return
 	}
-	f.tableName = d.Lookup.value
+	f.tableName = d.Lookup.Value
 	if f.table = c.tables[f.tableName]; f.table == nil {
-		c.add(d.Lookup.line, "%s: table %q is not defined under tables", what, f.tableName)
+		c.add(d.Lookup.Line, "%s: table %q is not defined under tables", what, f.tableName)
 	}
 	switch f.onMissing {
 	case "", "error", "keep", "warn":
 	default:
-		c.add(d.OnMissing.line, "%s: onMissing must be error, keep or warn", what)
+		c.add(d.OnMissing.Line, "%s: onMissing must be error, keep or warn", what)
 	}
 }
 
-func (c *compiler) times(d *fieldDoc, f *field, what string) {
+func (c *compiler) times(d *fieldDoc, line int, f *field, what string) {
 	isTime := f.kind == "date" || f.kind == "datetime"
-	if (d.Format.set || d.TZ.set) && !isTime {
-		c.add(d.line, "%s: format and tz belong to type date or datetime", what)
+	if (d.Format.Set || d.TZ.Set) && !isTime {
+		c.add(line, "%s: format and tz belong to type date or datetime", what)
 		return
 	}
 	if !isTime {
 		return
 	}
-	format := d.Format.value
+	format := d.Format.Value
 	if format == "" {
 		format = map[string]string{"date": "YYYY-MM-DD|rfc3339", "datetime": "rfc3339"}[f.kind]
 	}
 	var ok bool
 	if f.formats, ok = parseFormats(format); !ok {
-		c.add(d.Format.line, "%s: format is made of CCYY, YYYY, YY, MM, DD, HH, MM, SS and - / . : T, or is rfc3339; alternatives are separated by |", what)
+		c.add(d.Format.Line, "%s: format is made of CCYY, YYYY, YY, MM, DD, HH, MM, SS and - / . : T, or is rfc3339; alternatives are separated by |", what)
 	}
-	if d.TZ.set && d.TZ.value != "partner" {
+	if d.TZ.Set && d.TZ.Value != "partner" {
 		var err error
-		if f.zone, err = time.LoadLocation(d.TZ.value); err != nil || d.TZ.value == "Local" {
-			c.add(d.TZ.line, `%s: tz must be "partner" or an IANA time zone`, what)
+		if f.zone, err = time.LoadLocation(d.TZ.Value); err != nil || d.TZ.Value == "Local" {
+			c.add(d.TZ.Line, `%s: tz must be "partner" or an IANA time zone`, what)
 		}
 	}
 }
 
-func (c *compiler) each(t text, what string) *jq.Each {
-	e, issues := jq.CompileEach(t.value, c.vars)
+func (c *compiler) each(t datafile.Text, what string) *jq.Each {
+	e, issues := jq.CompileEach(t.Value, c.vars)
 	c.issues(t, what, issues)
 	return e
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"portway/internal/datafile"
 )
 
 const head = "kind: mapping\nschema: 1\nversion: 1\nsource: {format: json}\ntarget: json\n"
@@ -215,7 +217,7 @@ func TestSourceInMessages(t *testing.T) {
 // TestCompileProblems: one document with many mistakes names all of them, each with its line.
 func TestCompileProblems(t *testing.T) {
 	t.Parallel()
-	src := `kind: maping
+	src := `kind: mapping
 schema: 1
 version: 0
 source: {format: xml}
@@ -257,10 +259,10 @@ tests:
 	}
 	var all strings.Builder
 	for _, p := range problems {
-		all.WriteString(p.String() + "\n")
+		all.WriteString(p.Error() + "\n")
 	}
 	for _, want := range []string{
-		`m.yaml:1: kind must be "mapping"`, "m.yaml:3: version must", `m.yaml:4: source.format must`, "target is missing",
+		"m.yaml:3: version must", `m.yaml:4: source.format must`, "target is missing",
 		`m.yaml:6: table "empty"`, "m.yaml:8: let a: ", "m.yaml:9: let needs a plain name",
 		"m.yaml:11: field a: give expr", "m.yaml:12: field a is set twice", "m.yaml:12: field a: type must be one of", "m.yaml:13: field b: const stands alone",
 		`m.yaml:14: field c: table "none" is not defined`, "m.yaml:15: field d: type quantity needs value and unit", "m.yaml:16: field e: format and tz",
@@ -273,15 +275,16 @@ tests:
 		}
 	}
 	for src, want := range map[string]string{
-		head + "fields: [{to: a, expr: .x, bogus: 1}]": `m.yaml:6: unknown field "bogus"`,
+		head + "fields: [{to: a, expr: .x, bogus: 1}]": `m.yaml:6: unknown key "bogus"`,
 		head + "fields:\n- {to: a, expr: [1]}":         "m.yaml:7: a plain value is expected",
 		"kind: [\n":                                    "m.yaml:2: ",
-		"":                                             "m.yaml:1: ",
-		head + "fields: []\n# " + strings.Repeat("x", maxSource):           "m.yaml:1: the document is larger than",
+		"":                                             "m.yaml: ",
+		"kind: maping\nschema: 1\n":                    `m.yaml:1: kind is "maping": this folder holds kind "mapping"`,
+		head + "fields: []\n# " + strings.Repeat("x", datafile.MaxBytes):   "m.yaml: larger than",
 		head + "fields: [{to: a, const: .inf}]":                            "m.yaml:6: field a: the number is not a decimal",
 		head + "fields: [{to: a, expr: '" + strings.Repeat("(", 300) + "x": "m.yaml:6: ",
 	} {
-		if _, p := Compile("m.yaml", []byte(src)); len(p) == 0 || !strings.HasPrefix(p[0].String(), want) {
+		if _, p := Compile("m.yaml", []byte(src)); len(p) == 0 || !strings.HasPrefix(p[0].Error(), want) {
 			t.Errorf("%.60q gives %v, want %s", src, p, want)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"portway/internal/edi"
 	"portway/internal/mapping"
+	"portway/internal/needs"
 )
 
 const mappings = "../../policies/mappings"
@@ -89,20 +90,14 @@ func TestX12Mapping(t *testing.T) {
 // TestX12MappingCorpus maps the 945s of real warehouses.
 func TestX12MappingCorpus(t *testing.T) {
 	t.Parallel()
-	dir := os.Getenv("PORTWAY_CORPUS")
-	if dir == "" {
-		if strings.Contains(os.Getenv("TEST_REQUIRE"), "corpus") {
-			t.Fatal("PORTWAY_CORPUS is not set, and TEST_REQUIRE demands the corpus")
-		}
-		t.Skip("PORTWAY_CORPUS is not set: the samples of others are not tested")
-	}
+	dir := needs.Corpus(t, "samples/x12-guides")
 	m, decode := load(t, filepath.Join(mappings, "x12-945-shipment-confirmed.yaml")), decoder(loadGuide(t))
 	chicago, err := time.LoadLocation("America/Chicago")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for file, lines := range map[string]int{"945_simplot_full.edi": 3, "945_waqe_nonfixed_isa.edi": 1} {
-		b, err := os.ReadFile(filepath.Join(dir, "samples", "x12-guides", file))
+		b, err := os.ReadFile(filepath.Join(dir, file))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -49,7 +49,7 @@ func (l *loader) complaints(err error, root *source.Node) {
 		return
 	}
 	var many openapi3.MultiError
-	if errors.As(err, &many) && error(many) != nil && isMulti(err) {
+	if errors.As(err, &many) && isMulti(err) {
 		for _, e := range many {
 			l.complaints(e, root)
 		}

@@ -11,27 +11,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"portway/internal/needs"
 	"portway/internal/openapi"
 	"portway/internal/schema"
 )
 
-// corpus returns a file or folder of the corpus, or skips.
-func corpus(t testing.TB, name string) string {
-	t.Helper()
-	root := os.Getenv("PORTWAY_CORPUS")
-	if root == "" {
-		if slices.Contains(strings.Split(os.Getenv("TEST_REQUIRE"), ","), "corpus") {
-			t.Fatal("PORTWAY_CORPUS is not set, but TEST_REQUIRE asks for the corpus")
-		}
-		t.Skip("PORTWAY_CORPUS is not set: no corpus")
-	}
-	return filepath.Join(root, filepath.FromSlash(name))
-}
-
 // read returns the first file of the corpus folder openapi whose name begins with prefix.
 func read(t testing.TB, prefix string) (string, []byte) {
 	t.Helper()
-	files, _ := filepath.Glob(filepath.Join(corpus(t, "openapi"), prefix+"*"))
+	files, _ := filepath.Glob(needs.Corpus(t, "openapi", prefix+"*"))
 	if len(files) == 0 {
 		t.Fatalf("the corpus has no document %s*", prefix)
 	}
@@ -195,10 +183,7 @@ func TestCorpusOfflineReferences(t *testing.T) {
 	t.Parallel()
 	refs := map[string][]byte{}
 	for _, d := range []string{"EVENT_DOMAIN-3.1.0", "DCSA_DOMAIN-3.0.0", "ERROR_DOMAIN-2.0.0"} {
-		b, err := os.ReadFile(filepath.Join(corpus(t, "openapi/dcsa-domains"), d+".yaml"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		b := needs.CorpusFile(t, "openapi/dcsa-domains", d+".yaml")
 		refs["https://api.swaggerhub.com/domains/dcsaorg/"+strings.Replace(d, "-", "/", 1)] = b
 	}
 	name, src := read(t, "11b-")
@@ -221,10 +206,7 @@ func TestCorpusOfflineReferences(t *testing.T) {
 
 func TestSuiteOASParamStyles(t *testing.T) {
 	t.Parallel()
-	b, err := os.ReadFile(corpus(t, "vectors/oas-param-styles/vectors.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := needs.CorpusFile(t, "vectors/oas-param-styles/vectors.json")
 	var cases []struct {
 		ID, In, Style, Type, Name, Wire string
 		Explode                         bool
@@ -249,5 +231,5 @@ func TestSuiteOASParamStyles(t *testing.T) {
 		}
 		passed++
 	}
-	t.Logf("SUITE oas-param-styles-decode %d/%d", passed, len(cases))
+	needs.Suite(t, "oas-param-styles-decode", passed, len(cases))
 }

@@ -210,12 +210,3 @@ func failure(b *catalog.Backend, err error) error {
 	}
 	return problem.Wrap(problem.BackendBadAnswer, fmt.Errorf("transport: %w", err), "backend %q did not send a readable answer", b.ID)
 }
-
-func names(m map[string]string) []string {
-	out := make([]string, 0, len(m))
-	for n := range m {
-		out = append(out, n)
-	}
-	slices.Sort(out)
-	return out
-}

@@ -4,7 +4,9 @@ package outbound
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -83,7 +85,7 @@ func (t *targets) get(b *catalog.Backend, env ident.Environment) (*target, error
 func version(b *catalog.Backend, base string) string {
 	var sb strings.Builder
 	sb.WriteString(base)
-	for _, name := range names(b.Headers) {
+	for _, name := range slices.Sorted(maps.Keys(b.Headers)) {
 		sb.WriteString("\x00" + name + "\x00" + b.Headers[name])
 	}
 	return sb.String()
@@ -95,7 +97,7 @@ func open(b *catalog.Backend, base string, getenv func(string) string) (*target,
 		return nil, fmt.Errorf("backend %q: its address is not an absolute http address", b.ID)
 	}
 	at := &target{base: strings.TrimSuffix(base, "/"), url: u}
-	for _, name := range names(b.Headers) {
+	for _, name := range slices.Sorted(maps.Keys(b.Headers)) {
 		value, err := secret.Resolve(b.Headers[name], getenv)
 		if err != nil {
 			return nil, fmt.Errorf("backend %q header %q: %w", b.ID, name, err)

@@ -3,9 +3,9 @@ package schema
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 
@@ -151,7 +151,7 @@ func (w *walk) schema(v any, ptr string, hidden []string, here bool) any {
 	}
 	hidden = union(hidden, w.hiddenProperties(in, map[string]bool{}))
 	out := make(map[string]any, len(in))
-	for _, name := range sortedNames(in) {
+	for _, name := range slices.Sorted(maps.Keys(in)) {
 		kw, known := keywordOf(name)
 		if !known {
 			continue
@@ -237,7 +237,7 @@ func (w *walk) pattern(out map[string]any, p, ptr string) {
 func (w *walk) patternProperties(val map[string]any, at, ptr string, in map[string]any) any {
 	out := map[string]any{}
 	dropped := false
-	for _, p := range sortedNames(val) {
+	for _, p := range slices.Sorted(maps.Keys(val)) {
 		if _, err := compilePattern(p); err != nil {
 			w.finding(ptr, "patternProperties", "%v; it and the properties beside it are not checked", err)
 			dropped = true
@@ -254,7 +254,7 @@ func (w *walk) patternProperties(val map[string]any, at, ptr string, in map[stri
 // properties replaces the properties that must not travel in this direction by a schema that refuses them.
 func (w *walk) properties(props map[string]any, at string) map[string]any {
 	out := make(map[string]any, len(props))
-	for _, name := range sortedNames(props) {
+	for _, name := range slices.Sorted(maps.Keys(props)) {
 		if w.x.hides(props[name], map[string]bool{}) {
 			out[name] = map[string]any{"$ref": markers()[w.x.hideKeyword()]}
 			continue
@@ -392,15 +392,6 @@ func without(required []any, hidden []string) []any {
 			out = append(out, r)
 		}
 	}
-	return out
-}
-
-func sortedNames(m map[string]any) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	sort.Strings(out)
 	return out
 }
 

@@ -9,21 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"portway/internal/needs"
 	"portway/internal/schema"
 )
-
-// corpus returns a folder of the corpus, or skips.
-func corpus(t testing.TB, name string) string {
-	t.Helper()
-	root := os.Getenv("PORTWAY_CORPUS")
-	if root == "" {
-		if slices.Contains(strings.Split(os.Getenv("TEST_REQUIRE"), ","), "corpus") {
-			t.Fatal("PORTWAY_CORPUS is not set, but TEST_REQUIRE asks for the corpus")
-		}
-		t.Skip("PORTWAY_CORPUS is not set: no corpus")
-	}
-	return filepath.Join(root, filepath.FromSlash(name))
-}
 
 // scannerVerdicts are our answers to the files that RFC 8259 leaves to the implementation.
 var scannerVerdicts = map[string]struct {
@@ -72,7 +60,7 @@ var duplicateNames = []string{"y_object_duplicated_key.json", "y_object_duplicat
 
 func TestSuiteJSONParsing(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(corpus(t, "vectors/json-parsing"), "test_parsing")
+	dir := needs.Corpus(t, "vectors/json-parsing/test_parsing")
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +98,7 @@ func TestSuiteJSONParsing(t *testing.T) {
 		t.Errorf("%d verdicts for %d files", len(scannerVerdicts), undecided)
 	}
 	t.Logf("refused on purpose although the suite accepts them: %v", duplicateNames)
-	t.Logf("SUITE json-parsing %d/%d", passed, total)
+	needs.Suite(t, "json-parsing", passed, total)
 }
 
 func TestSuiteJSONSchemaDraft4(t *testing.T) {
@@ -143,7 +131,7 @@ func remotes(t *testing.T, dir string) map[string][]byte {
 }
 
 func runSchemaSuite(t *testing.T, name, draft string, dialect schema.Dialect, want int) {
-	root := corpus(t, "vectors/json-schema-test-suite")
+	root := needs.Corpus(t, "vectors/json-schema-test-suite")
 	resources := remotes(t, filepath.Join(root, "remotes"))
 	options := []schema.Option{schema.Resources(resources)}
 	if dialect != schema.Draft4 {
@@ -193,7 +181,7 @@ func runSchemaSuite(t *testing.T, name, draft string, dialect schema.Dialect, wa
 			}
 		}
 	}
-	t.Logf("SUITE %s %d/%d", name, passed, total)
+	needs.Suite(t, name, passed, total)
 	if total != want {
 		t.Errorf("%d cases, want %d", total, want)
 	}

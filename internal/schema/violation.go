@@ -3,6 +3,7 @@ package schema
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"strconv"
@@ -59,7 +60,7 @@ func (r *reporter) owner(depth int, name string) []string {
 				}
 				return found != nil
 			}
-			for _, k := range sortedNames(t) {
+			for _, k := range slices.Sorted(maps.Keys(t)) {
 				if visit(t[k], append(path, k)) {
 					return true
 				}

@@ -3,6 +3,8 @@ package schema
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -78,7 +80,7 @@ func (w *whole) copy(v any, ptr string, data bool) any {
 		return out
 	case map[string]any:
 		out := make(map[string]any, len(t))
-		for _, k := range sortedNames(t) {
+		for _, k := range slices.Sorted(maps.Keys(t)) {
 			out[k] = w.copy(t[k], ptr+"/"+pointerEscape(k), data || isData(k))
 		}
 		if !data {

@@ -101,7 +101,10 @@ func (p *Profile) Verify(raw string) (Claims, error) {
 	if len(raw) > MaxBytes {
 		return c, refused("longer than %d bytes", MaxBytes)
 	}
-	parts := strings.Split(raw, ".")
+	if strings.ContainsAny(raw, "\r\n") { // which the decoder would skip
+		return c, refused("a line end inside")
+	}
+	parts := strings.SplitN(raw, ".", 4)
 	if len(parts) != 3 {
 		return c, refused("not three parts")
 	}

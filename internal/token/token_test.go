@@ -150,6 +150,8 @@ func TestHostileTokens(t *testing.T) {
 		"many dots":              strings.Repeat(".", 4000),
 		"too long":               strings.Repeat("a", MaxBytes+1),
 		"padded":                 cut[0] + "=." + cut[1] + "." + cut[2],
+		"line end at the end":    base + "\n",
+		"line end in between":    cut[0] + "." + cut[1] + "." + cut[2][:9] + "\r\n" + cut[2][9:],
 		"no signature":           cut[0] + "." + cut[1] + ".",
 		"zero signature":         cut[0] + "." + cut[1] + "." + b64(make([]byte, 64)),
 		"alg none":               b64([]byte(`{"alg":"none","typ":"at+jwt","kid":"`+signer.id+`"}`)) + "." + cut[1] + ".",

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"portway/internal/ident"
@@ -71,6 +72,25 @@ func (o Options) serve(routes []sandbox.Route, fail sandbox.FailFunc, keyHeader 
 	return sandbox.New(sandbox.Options{
 		Name: o.Name, Clock: o.Clock, Log: o.Log, SecretHeaders: []string{keyHeader},
 	}, sandbox.Mux(routes, fail))
+}
+
+// readSeed reads the seed into a carrier's own structure.
+func (o Options) readSeed(into any) error {
+	if refusal := sandbox.Decode(o.Seed, into, true); refusal != nil {
+		return errors.New("carrier seed: " + refusal.Detail)
+	}
+	return nil
+}
+
+// keyed lets through what carries the API key in header; the rest is answered 401 by fail.
+func (o Options) keyed(header string, fail sandbox.FailFunc, next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !sameKey(r.Header.Get(header), o.APIKey) {
+			fail(w, http.StatusUnauthorized, "send a valid key in the header "+header, nil)
+			return
+		}
+		next(w, r)
+	}
 }
 
 // sameKey compares in constant time.

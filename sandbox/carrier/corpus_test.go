@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -15,21 +14,16 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/getkin/kin-openapi/routers/legacy"
+
+	"portway/internal/needs"
 )
 
 // returnsDocument loads the corpus document that Returns is shaped like, served at base.
 func returnsDocument(t *testing.T, base string) (routers.Router, *openapi3.T) {
 	t.Helper()
-	corpus := os.Getenv("PORTWAY_CORPUS")
-	if corpus == "" {
-		if strings.Contains(os.Getenv("TEST_REQUIRE"), "corpus") {
-			t.Fatal("PORTWAY_CORPUS is not set, and TEST_REQUIRE wants the corpus")
-		}
-		t.Skip("PORTWAY_CORPUS is not set")
-	}
-	found, err := filepath.Glob(filepath.Join(corpus, "openapi", "*returns*.yaml"))
+	found, err := filepath.Glob(needs.Corpus(t, "openapi", "*returns*.yaml"))
 	if err != nil || len(found) != 1 {
-		t.Fatalf("returns document in %s: %v, %v", corpus, found, err)
+		t.Fatalf("returns document of the corpus: %v, %v", found, err)
 	}
 	doc, err := openapi3.NewLoader().LoadFromFile(found[0])
 	if err != nil {
@@ -92,7 +86,7 @@ func TestSuiteReturnsDocument(t *testing.T) {
 		}
 		passed++
 	}
-	t.Logf("SUITE returns-document %d/%d", passed, len(cases))
+	needs.Suite(t, "returns-document", passed, len(cases))
 }
 
 func numbersAsStrings(s string) string {

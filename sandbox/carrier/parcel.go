@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"portway/internal/ident"
+	"portway/internal/logistics"
 	"portway/sandbox"
-	"portway/sandbox/decimal"
 )
 
 // parcelKeyHeader carries the API key of Parcel.
@@ -18,11 +18,11 @@ const parcelKeyHeader = "X-Api-Key"
 
 // service is one product of the carrier: base plus perKg times the weight, in the carrier's currency.
 type service struct {
-	Code        string          `json:"code"`
-	Name        string          `json:"name"`
-	Base        decimal.Decimal `json:"base"`
-	PerKg       decimal.Decimal `json:"perKg"`
-	TransitDays int             `json:"transitDays"`
+	Code        string            `json:"code"`
+	Name        string            `json:"name"`
+	Base        logistics.Decimal `json:"base"`
+	PerKg       logistics.Decimal `json:"perKg"`
+	TransitDays int               `json:"transitDays"`
 }
 
 // parcelSeed is Options.Seed of NewParcel.
@@ -64,16 +64,16 @@ func (p *place) lines() []string {
 }
 
 // weight is a decimal in kilograms, written as a JSON string or number and kept exactly.
-type weight struct{ decimal.Decimal }
+type weight struct{ logistics.Decimal }
 
 // UnmarshalJSON reads a JSON string or number.
 func (w *weight) UnmarshalJSON(data []byte) error {
 	var n json.Number
 	if err := json.Unmarshal(data, &n); err != nil {
-		return decimal.ErrSyntax
+		return logistics.ErrDecimal
 	}
-	d, err := decimal.ParseNumber(n.String())
-	w.Decimal = d
+	d, err := logistics.ParseNumber(n.String())
+	w.Decimal = d.Shortest()
 	return err
 }
 
@@ -111,7 +111,7 @@ func (q labelRequest) checkPieces(services []service) []string {
 		bad = append(bad, "parcels: 1 to 50 are required")
 	}
 	for i, p := range q.Parcels {
-		if p.WeightKg.Sign() <= 0 || p.WeightKg.Cmp(decimal.Int(70)) > 0 {
+		if p.WeightKg.Sign() <= 0 || p.WeightKg.Cmp(logistics.Whole(70)) > 0 {
 			bad = append(bad, fmt.Sprintf("parcels/%d/weightKg: must be greater than 0 and at most 70", i))
 		}
 	}
@@ -173,10 +173,7 @@ type Parcel struct {
 func NewParcel(opts Options) (*Parcel, error) {
 	opts, err := opts.check()
 	p := &Parcel{opts: opts}
-	errs := []error{err}
-	if refusal := sandbox.Decode(opts.Seed, &p.seed, true); refusal != nil {
-		errs = append(errs, errors.New("carrier seed: "+refusal.Detail))
-	}
+	errs := []error{err, opts.readSeed(&p.seed)}
 	if len(p.seed.Services) == 0 || p.seed.Currency == "" {
 		errs = append(errs, errors.New("carrier seed: services and a currency are required"))
 	}
@@ -198,13 +195,7 @@ func NewParcel(opts Options) (*Parcel, error) {
 }
 
 func (p *Parcel) keyed(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if !sameKey(r.Header.Get(parcelKeyHeader), p.opts.APIKey) {
-			sandbox.Fail(w, http.StatusUnauthorized, "send a valid key in the header "+parcelKeyHeader, nil)
-			return
-		}
-		next(w, r)
-	}
+	return p.opts.keyed(parcelKeyHeader, sandbox.Fail, next)
 }
 
 func (p *Parcel) getIndex(w http.ResponseWriter, _ *http.Request) {
@@ -285,7 +276,7 @@ func (p *Parcel) newLabel(s *parcelState, q labelRequest, digest string) parcelL
 
 // price is base plus perKg × weight, summed over the parcels and rounded to cents.
 func price(s service, pieces []piece) string {
-	sum := decimal.Int(0)
+	sum := logistics.Whole(0)
 	for _, piece := range pieces {
 		sum = sum.Add(s.Base).Add(s.PerKg.Mul(piece.WeightKg.Decimal))
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"portway/sandbox/decimal"
+	"portway/internal/logistics"
 )
 
 // The shapes of the returns document. Weights and values are JSON numbers there; they are kept as written.
@@ -80,12 +80,12 @@ func (p *problems) length(at, value string, least, most int) {
 }
 
 func (p *problems) number(at string, n json.Number, least, most, step string) {
-	d, err := decimal.ParseNumber(n.String())
-	lo, _ := decimal.Parse(least)
-	hi, _ := decimal.Parse(most)
-	unit, _ := decimal.Parse(step)
+	d, err := logistics.ParseNumber(n.String())
+	lo, _ := logistics.ParseDecimal(least)
+	hi, _ := logistics.ParseDecimal(most)
+	unit, _ := logistics.ParseDecimal(step)
 	steps, exact := d.Div(unit)
-	if err != nil || d.Cmp(lo) < 0 || d.Cmp(hi) > 0 || !exact || !steps.IsInt() {
+	if err != nil || d.Cmp(lo) < 0 || d.Cmp(hi) > 0 || !exact || !steps.IsWhole() {
 		*p = append(*p, fmt.Sprintf("%s: must be between %s and %s in steps of %s", at, least, most, step))
 	}
 }

@@ -66,10 +66,7 @@ type Returns struct {
 func NewReturns(opts Options) (*Returns, error) {
 	opts, err := opts.check()
 	c := &Returns{opts: opts}
-	errs := []error{err}
-	if refusal := sandbox.Decode(opts.Seed, &c.seed, true); refusal != nil {
-		errs = append(errs, errors.New("carrier seed: "+refusal.Detail))
-	}
+	errs := []error{err, opts.readSeed(&c.seed)}
 	if c.seed.KeyHeader == "" || len(c.seed.Receivers) == 0 {
 		errs = append(errs, errors.New("carrier seed: keyHeader and receivers are required"))
 	}
@@ -132,13 +129,7 @@ type document struct {
 }
 
 func (c *Returns) keyed(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if !sameKey(r.Header.Get(c.seed.KeyHeader), c.opts.APIKey) {
-			failStatus(w, http.StatusUnauthorized, "send a valid key in the header "+c.seed.KeyHeader, nil)
-			return
-		}
-		next(w, r)
-	}
+	return c.opts.keyed(c.seed.KeyHeader, failStatus, next)
 }
 
 func (c *Returns) getVersion(w http.ResponseWriter, _ *http.Request) {

@@ -10,8 +10,8 @@ import (
 	"sync"
 
 	"portway/internal/ident"
+	"portway/internal/logistics"
 	"portway/sandbox"
-	"portway/sandbox/decimal"
 )
 
 // Options says what an ERP needs from its caller.
@@ -241,9 +241,9 @@ func (o *order) merge(in intent) ([]balance, []string) {
 		for j, l := range in.Lines {
 			if l.LineNo.text == old.LineNo.text && l.SKU == old.SKU && l.Quantity.Unit == old.Quantity.Unit {
 				kept[j], stays = o.Balance[i], true
-				rest := decimal.Max(l.Quantity.Value.Sub(kept[j].Shipped), decimal.Int(0))
-				kept[j].Backordered = decimal.Min(kept[j].Backordered, rest)
-				kept[j].Cancelled = decimal.Min(kept[j].Cancelled, rest.Sub(kept[j].Backordered))
+				rest := logistics.Max(l.Quantity.Value.Sub(kept[j].Shipped), logistics.Whole(0))
+				kept[j].Backordered = logistics.Min(kept[j].Backordered, rest)
+				kept[j].Cancelled = logistics.Min(kept[j].Cancelled, rest.Sub(kept[j].Backordered))
 			}
 		}
 		if !stays && o.Balance[i].Shipped.Sign() > 0 {

@@ -8,25 +8,25 @@ import (
 	"slices"
 	"time"
 
+	"portway/internal/logistics"
 	"portway/sandbox"
-	"portway/sandbox/decimal"
 )
 
 // item is one row of the item master. Packs says how many base units one of each other unit holds.
 type item struct {
-	SKU         string                     `json:"sku"`
-	GTIN        string                     `json:"gtin,omitempty"`
-	Description string                     `json:"description,omitempty"`
-	Unit        string                     `json:"unit"`
-	Packs       map[string]decimal.Decimal `json:"packs,omitempty"`
+	SKU         string                       `json:"sku"`
+	GTIN        string                       `json:"gtin,omitempty"`
+	Description string                       `json:"description,omitempty"`
+	Unit        string                       `json:"unit"`
+	Packs       map[string]logistics.Decimal `json:"packs,omitempty"`
 }
 
 // stockRow is what the books say of one item at one location, in unit.
 type stockRow struct {
-	SKU      string          `json:"sku"`
-	Location string          `json:"location"`
-	OnHand   decimal.Decimal `json:"onHand"`
-	Unit     string          `json:"unit"`
+	SKU      string            `json:"sku"`
+	Location string            `json:"location"`
+	OnHand   logistics.Decimal `json:"onHand"`
+	Unit     string            `json:"unit"`
 }
 
 // seedData is the data an ERP starts with: Options.Seed.
@@ -92,13 +92,13 @@ func (c catalogue) baseUnit(sku, unit string) string {
 	return unit
 }
 
-func (c catalogue) factor(sku, unit string) (decimal.Decimal, bool) {
+func (c catalogue) factor(sku, unit string) (logistics.Decimal, bool) {
 	it, ok := c[sku]
 	if !ok {
-		return decimal.Int(1), len(c) == 0 && unit != ""
+		return logistics.Whole(1), len(c) == 0 && unit != ""
 	}
 	if unit == it.Unit {
-		return decimal.Int(1), true
+		return logistics.Whole(1), true
 	}
 	n, ok := it.Packs[unit]
 	return n, ok
@@ -106,18 +106,18 @@ func (c catalogue) factor(sku, unit string) (decimal.Decimal, bool) {
 
 // convert expresses value of unit from in unit to by the pack table. A missing pack or a part of a pack is an
 // error: quantities are never guessed or rounded.
-func (c catalogue) convert(sku string, value decimal.Decimal, from, to string) (decimal.Decimal, error) {
+func (c catalogue) convert(sku string, value logistics.Decimal, from, to string) (logistics.Decimal, error) {
 	if from == to {
 		return value, nil
 	}
 	f, okFrom := c.factor(sku, from)
 	t, okTo := c.factor(sku, to)
 	if !okFrom || !okTo || len(c) == 0 {
-		return decimal.Decimal{}, errors.New("the unit is not in the item's pack table")
+		return logistics.Decimal{}, errors.New("the unit is not in the item's pack table")
 	}
 	out, exact := value.Mul(f).Div(t)
-	if !exact || !out.IsInt() {
-		return decimal.Decimal{}, errors.New("the quantity is not a whole number in the order line's unit")
+	if !exact || !out.IsWhole() {
+		return logistics.Decimal{}, errors.New("the quantity is not a whole number in the order line's unit")
 	}
 	return out, nil
 }
@@ -125,12 +125,12 @@ func (c catalogue) convert(sku string, value decimal.Decimal, from, to string) (
 // availabilityRow is one row of GET /inventory/availability. Available is what is on hand and not committed
 // to orders, never below 0.
 type availabilityRow struct {
-	SKU       string          `json:"sku"`
-	Location  string          `json:"location"`
-	OnHand    decimal.Decimal `json:"onHand"`
-	Available decimal.Decimal `json:"available"`
-	Committed decimal.Decimal `json:"committed"`
-	Unit      string          `json:"unit"`
+	SKU       string            `json:"sku"`
+	Location  string            `json:"location"`
+	OnHand    logistics.Decimal `json:"onHand"`
+	Available logistics.Decimal `json:"available"`
+	Committed logistics.Decimal `json:"committed"`
+	Unit      string            `json:"unit"`
 }
 
 // getAvailability answers with the rows of the asked items and locations (both may repeat; absent means all).
@@ -145,7 +145,7 @@ func (e *ERP) getAvailability(w http.ResponseWriter, r *http.Request) {
 			}
 			out := availabilityRow{SKU: row.SKU, Location: row.Location, OnHand: row.OnHand, Unit: row.Unit}
 			out.Committed = committed[[2]string{row.SKU, row.Location}]
-			out.Available = decimal.Max(row.OnHand.Sub(out.Committed), decimal.Int(0))
+			out.Available = logistics.Max(row.OnHand.Sub(out.Committed), logistics.Whole(0))
 			rows = append(rows, out)
 		}
 	})
@@ -153,12 +153,12 @@ func (e *ERP) getAvailability(w http.ResponseWriter, r *http.Request) {
 }
 
 // committed sums what living orders still want, per item and site, in the unit of the stock row.
-func (e *ERP) committed(s *state) map[[2]string]decimal.Decimal {
+func (e *ERP) committed(s *state) map[[2]string]logistics.Decimal {
 	units := map[[2]string]string{}
 	for _, row := range s.Stock {
 		units[[2]string{row.SKU, row.Location}] = row.Unit
 	}
-	sums := map[[2]string]decimal.Decimal{}
+	sums := map[[2]string]logistics.Decimal{}
 	for _, o := range s.Orders {
 		if o.State == stateCancelled {
 			continue

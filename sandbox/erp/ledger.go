@@ -6,7 +6,7 @@ import (
 	"sort"
 	"strings"
 
-	"portway/sandbox/decimal"
+	"portway/internal/logistics"
 )
 
 // confirmation is the data of shipment.confirmed.v1 as far as the ERP reads it.
@@ -81,7 +81,7 @@ func (c confirmation) check() []string {
 // fingerprint says what was shipped, per item in the item's base unit, so that the same fact stated per carton
 // and per piece, with or without line numbers, is the same.
 func (c confirmation) fingerprint(items catalogue) string {
-	sums := map[string]decimal.Decimal{}
+	sums := map[string]logistics.Decimal{}
 	for _, l := range c.Lines {
 		value, unit := l.Shipped.Value, l.Shipped.Unit
 		if base, err := items.convert(l.SKU, l.Shipped.Value, unit, items.baseUnit(l.SKU, unit)); err == nil {
@@ -100,8 +100,8 @@ func (c confirmation) fingerprint(items catalogue) string {
 
 // entry is what a statement says about one order line, summed over its lots and packages.
 type entry struct {
-	shipped     decimal.Decimal
-	backordered *decimal.Decimal
+	shipped     logistics.Decimal
+	backordered *logistics.Decimal
 	statuses    []string
 }
 
@@ -135,7 +135,7 @@ func (o *order) plan(c confirmation, items catalogue) (map[int]*entry, []string)
 				if c.Mode == "delta" {
 					room = room.Sub(o.Balance[i].Shipped)
 				}
-				take = decimal.Min(left, decimal.Max(room, decimal.Int(0)))
+				take = logistics.Min(left, logistics.Max(room, logistics.Whole(0)))
 			}
 			at(i).shipped = at(i).shipped.Add(take)
 			left = left.Sub(take)
@@ -184,7 +184,7 @@ func (o *order) refuse(c confirmation, plan map[int]*entry) []string {
 		if shipped.Cmp(o.Balance[i].Shipped) < 0 {
 			bad = append(bad, fmt.Sprintf("order line %s: the cumulative quantity is below what was posted", line.LineNo.text))
 		}
-		rest := decimal.Max(line.Quantity.Value.Sub(shipped), decimal.Int(0))
+		rest := logistics.Max(line.Quantity.Value.Sub(shipped), logistics.Whole(0))
 		if e.backordered != nil && e.backordered.Cmp(rest) > 0 {
 			bad = append(bad, fmt.Sprintf("order line %s: more is backordered than is left to ship", line.LineNo.text))
 		}
@@ -192,7 +192,7 @@ func (o *order) refuse(c confirmation, plan map[int]*entry) []string {
 	return bad
 }
 
-func (o *order) shippedAfter(c confirmation, i int, e *entry) decimal.Decimal {
+func (o *order) shippedAfter(c confirmation, i int, e *entry) logistics.Decimal {
 	if c.Mode == "cumulative" {
 		return e.shipped
 	}
@@ -202,14 +202,14 @@ func (o *order) shippedAfter(c confirmation, i int, e *entry) decimal.Decimal {
 // post applies a plan without problems and returns what this shipment added per line.
 func (o *order) post(c confirmation, plan map[int]*entry) []shipmentLine {
 	posted := []shipmentLine{}
-	zero := decimal.Int(0)
+	zero := logistics.Whole(0)
 	for i, line := range o.Intent.Lines {
 		e, b := plan[i], &o.Balance[i]
 		if e != nil {
 			shipped := o.shippedAfter(c, i, e)
 			posted = append(posted, shipmentLine{line.LineNo, line.SKU, shipped.Sub(b.Shipped), line.Quantity.Unit})
 			b.Shipped = shipped
-			rest := decimal.Max(line.Quantity.Value.Sub(shipped), zero)
+			rest := logistics.Max(line.Quantity.Value.Sub(shipped), zero)
 			has := func(names ...string) bool {
 				return slices.ContainsFunc(e.statuses, func(s string) bool { return slices.Contains(names, s) })
 			}
@@ -222,9 +222,9 @@ func (o *order) post(c confirmation, plan map[int]*entry) []shipmentLine {
 			case has("partial_closed", "cancelled"):
 				b.Backordered = zero
 			default:
-				b.Backordered = decimal.Min(b.Backordered, rest)
+				b.Backordered = logistics.Min(b.Backordered, rest)
 			}
-			b.Cancelled = decimal.Min(b.Cancelled, rest.Sub(b.Backordered))
+			b.Cancelled = logistics.Min(b.Cancelled, rest.Sub(b.Backordered))
 			if has("partial_closed", "cancelled") {
 				b.Cancelled = rest.Sub(b.Backordered)
 			}

@@ -7,13 +7,13 @@ import (
 	"strconv"
 	"time"
 
-	"portway/sandbox/decimal"
+	"portway/internal/logistics"
 )
 
 // quantity is a decimal string with its unit code (UN/ECE Recommendation 20 or X12 element 355).
 type quantity struct {
-	Value decimal.Decimal `json:"value"`
-	Unit  string          `json:"unit"`
+	Value logistics.Decimal `json:"value"`
+	Unit  string            `json:"unit"`
 }
 
 // address is where goods go.
@@ -159,14 +159,14 @@ const (
 
 // balance is what happened to one line, in the line's unit; ordered is in the intent.
 type balance struct {
-	Shipped     decimal.Decimal `json:"shipped"`
-	Backordered decimal.Decimal `json:"backordered"`
-	Cancelled   decimal.Decimal `json:"cancelled"`
+	Shipped     logistics.Decimal `json:"shipped"`
+	Backordered logistics.Decimal `json:"backordered"`
+	Cancelled   logistics.Decimal `json:"cancelled"`
 }
 
 // open is what is still expected: ordered + over = shipped + backordered + cancelled + open.
-func (b balance) open(ordered decimal.Decimal) decimal.Decimal {
-	return decimal.Max(ordered.Sub(b.Shipped).Sub(b.Backordered).Sub(b.Cancelled), decimal.Int(0))
+func (b balance) open(ordered logistics.Decimal) logistics.Decimal {
+	return logistics.Max(ordered.Sub(b.Shipped).Sub(b.Backordered).Sub(b.Cancelled), logistics.Whole(0))
 }
 
 // carrierInfo is who carries a shipment.
@@ -180,10 +180,10 @@ type carrierInfo struct {
 
 // shipmentLine is what one shipment posted to one order line, in the line's unit.
 type shipmentLine struct {
-	LineNo  lineNo          `json:"lineNo"`
-	SKU     string          `json:"sku"`
-	Shipped decimal.Decimal `json:"shipped"`
-	Unit    string          `json:"unit"`
+	LineNo  lineNo            `json:"lineNo"`
+	SKU     string            `json:"sku"`
+	Shipped logistics.Decimal `json:"shipped"`
+	Unit    string            `json:"unit"`
 }
 
 // shipment is one goods issue that was posted.
@@ -260,15 +260,15 @@ type order struct {
 
 // lineView is one line of GET /sales-orders/{order}.
 type lineView struct {
-	LineNo      lineNo          `json:"lineNo"`
-	SKU         string          `json:"sku"`
-	Description string          `json:"description,omitempty"`
-	Ordered     decimal.Decimal `json:"ordered"`
-	Shipped     decimal.Decimal `json:"shipped"`
-	Backordered decimal.Decimal `json:"backordered"`
-	Cancelled   decimal.Decimal `json:"cancelled"`
-	Open        decimal.Decimal `json:"open"`
-	Unit        string          `json:"unit"`
+	LineNo      lineNo            `json:"lineNo"`
+	SKU         string            `json:"sku"`
+	Description string            `json:"description,omitempty"`
+	Ordered     logistics.Decimal `json:"ordered"`
+	Shipped     logistics.Decimal `json:"shipped"`
+	Backordered logistics.Decimal `json:"backordered"`
+	Cancelled   logistics.Decimal `json:"cancelled"`
+	Open        logistics.Decimal `json:"open"`
+	Unit        string            `json:"unit"`
 }
 
 // orderView is the answer to GET /sales-orders/{order}.

@@ -8,8 +8,8 @@ import (
 	"net/url"
 	"slices"
 
+	"portway/internal/logistics"
 	"portway/sandbox"
-	"portway/sandbox/decimal"
 )
 
 // versioned is the body of a release or an amendment: the intent with the order's version.
@@ -254,7 +254,7 @@ func (o *order) cancel(reason string, lines map[string]bool) {
 		b := &o.Balance[i]
 		open := b.open(l.Quantity.Value)
 		b.Cancelled = b.Cancelled.Add(b.Backordered).Add(open)
-		b.Backordered = decimal.Int(0)
+		b.Backordered = logistics.Whole(0)
 	}
 	o.settle()
 }

@@ -74,14 +74,12 @@ type run struct {
 	clock    ident.Clock
 	out      io.Writer
 	http     *http.Client
-	owner    *caller
 	partner  *caller
 	order    string
 	po       string
 	shipment string
 	control  int64
 	step     int
-	event    string // id of the confirmation's event
 }
 
 // Play plays the story against the program whose ready file is given, printing each step with its request id.

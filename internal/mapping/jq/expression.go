@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/itchyny/gojq"
+
+	"portway/internal/logistics"
 )
 
 // The fixed variables of every expression, before those of let.
@@ -239,8 +241,8 @@ func toDirect(q *gojq.Query, variables []string) *direct {
 		}
 		return &direct{literal: t.Str.Str, isConst: true}
 	case gojq.TermTypeNumber:
-		n, ok := ParseDecimal(t.Number)
-		if !ok || len(t.SuffixList) > 0 {
+		n, err := logistics.ParseNumber(t.Number)
+		if err != nil || len(t.SuffixList) > 0 {
 			return nil
 		}
 		return &direct{literal: number(n), isConst: true}

@@ -6,6 +6,8 @@ import (
 	"math/big"
 
 	"github.com/itchyny/gojq"
+
+	"portway/internal/logistics"
 )
 
 // fault is an error of ours inside an expression; its text holds no value of the document.
@@ -42,20 +44,20 @@ const (
 func options(variables []string) []gojq.CompilerOption {
 	return []gojq.CompilerOption{
 		gojq.WithVariables(variables),
-		gojq.WithFunction("decadd", 2, 2, text2(Decimal.plus)),
-		gojq.WithFunction("decsub", 2, 2, text2(Decimal.minus)),
-		gojq.WithFunction("decmul", 2, 2, text2(Decimal.times)),
+		gojq.WithFunction("decadd", 2, 2, text2(logistics.Decimal.Add)),
+		gojq.WithFunction("decsub", 2, 2, text2(logistics.Decimal.Sub)),
+		gojq.WithFunction("decmul", 2, 2, text2(logistics.Decimal.Mul)),
 		gojq.WithFunction("deccmp", 2, 2, func(_ any, a []any) any {
 			x, ok1 := ToDecimal(a[0])
 			y, ok2 := ToDecimal(a[1])
 			if !ok1 || !ok2 {
 				return notDecimal
 			}
-			return x.compare(y)
+			return x.Cmp(y)
 		}),
 		gojq.WithFunction(fnAdd, 3, 3, func(_ any, a []any) any { return add(a[0], a[1], budgetOf(a[2])) }),
 		gojq.WithFunction(fnSub, 2, 2, func(_ any, a []any) any { return subtract(a[0], a[1]) }),
-		gojq.WithFunction(fnMul, 2, 2, func(_ any, a []any) any { return number2(a[0], a[1], Decimal.times) }),
+		gojq.WithFunction(fnMul, 2, 2, func(_ any, a []any) any { return number2(a[0], a[1], logistics.Decimal.Mul) }),
 		gojq.WithFunction(fnSum, 1, 1, func(v any, a []any) any { return sum(v, budgetOf(a[0])) }),
 		gojq.WithFunction(fnNumber, 0, 0, func(v any, _ []any) any {
 			d, ok := ToDecimal(v)
@@ -82,15 +84,15 @@ func budgetOf(v any) *budget {
 }
 
 // text2 is a function of two decimals that returns text.
-func text2(op func(a, b Decimal) Decimal) func(any, []any) any {
+func text2(op func(a, b logistics.Decimal) logistics.Decimal) func(any, []any) any {
 	return func(_ any, a []any) any {
 		x, ok1 := ToDecimal(a[0])
 		y, ok2 := ToDecimal(a[1])
 		if !ok1 || !ok2 {
 			return notDecimal
 		}
-		d := op(x, y).Trimmed()
-		if d.tooLong() {
+		d := op(x, y)
+		if d.TooLong() {
 			return tooManyDigs
 		}
 		return d.String()
@@ -98,7 +100,7 @@ func text2(op func(a, b Decimal) Decimal) func(any, []any) any {
 }
 
 // number2 is an operator over numbers.
-func number2(l, r any, op func(a, b Decimal) Decimal) any {
+func number2(l, r any, op func(a, b logistics.Decimal) logistics.Decimal) any {
 	if !isNumber(l) || !isNumber(r) {
 		return fault("the operands are not two numbers")
 	}
@@ -107,8 +109,8 @@ func number2(l, r any, op func(a, b Decimal) Decimal) any {
 	if !ok1 || !ok2 {
 		return fault("an operand is a floating-point number: use the dec functions")
 	}
-	d := op(x, y).Trimmed()
-	if d.tooLong() {
+	d := op(x, y)
+	if d.TooLong() {
 		return tooManyDigs
 	}
 	return number(d)
@@ -123,9 +125,9 @@ func isNumber(v any) bool {
 }
 
 // number is d as gojq holds numbers: int when it fits, else a json.Number with all its digits.
-func number(d Decimal) any {
-	if d.scale == 0 && d.unscaled.IsInt64() {
-		return int(d.unscaled.Int64())
+func number(d logistics.Decimal) any {
+	if n, ok := d.Int64(); ok {
+		return int(n)
 	}
 	return json.Number(d.String())
 }
@@ -176,7 +178,7 @@ func add(l, r any, b *budget) any {
 		}
 	}
 	if isNumber(l) && isNumber(r) {
-		return number2(l, r, Decimal.plus)
+		return number2(l, r, logistics.Decimal.Add)
 	}
 	return fault("the operands of + do not fit together")
 }
@@ -186,7 +188,7 @@ func subtract(l, r any) any {
 	x, ok1 := l.([]any)
 	y, ok2 := r.([]any)
 	if !ok1 || !ok2 {
-		return number2(l, r, Decimal.minus)
+		return number2(l, r, logistics.Decimal.Sub)
 	}
 	if left := maxNodes; !within(x, &left) || !within(y, &left) || len(x)*len(y) > maxNodes {
 		return tooBig

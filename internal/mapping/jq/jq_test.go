@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/itchyny/gojq"
+
+	"portway/internal/logistics"
 )
 
 func decode(t testing.TB, s string) any {
@@ -186,19 +188,23 @@ func TestDecimals(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
 		a, b := rng.Int64N(2_000_000)-1_000_000, rng.Int64N(2_000_000)-1_000_000
-		x, _ := ParseDecimal(fixed(a))
-		y, _ := ParseDecimal(fixed(b))
-		if s := x.plus(y).String(); s != fixed(a+b) {
+		operands := []any{fixed(a), json.Number(fixed(b))}
+		if s := text2(logistics.Decimal.Add)(nil, operands); s != shortest(a+b) {
 			t.Fatalf("%s + %s = %s", fixed(a), fixed(b), s)
 		}
-		if s := x.minus(y).String(); s != fixed(a-b) {
+		if s := text2(logistics.Decimal.Sub)(nil, operands); s != shortest(a-b) {
 			t.Fatalf("%s - %s = %s", fixed(a), fixed(b), s)
 		}
-		if c := x.compare(y); c != map[bool]int{true: 1}[a > b]-map[bool]int{true: 1}[a < b] {
+		x, _ := ToDecimal(operands[0])
+		y, _ := ToDecimal(operands[1])
+		if c := x.Cmp(y); c != map[bool]int{true: 1}[a > b]-map[bool]int{true: 1}[a < b] {
 			t.Fatalf("%s <> %s = %d", fixed(a), fixed(b), c)
 		}
 	}
 }
+
+// shortest is fixed without zeros at the end.
+func shortest(n int64) string { return strings.TrimSuffix(strings.TrimRight(fixed(n), "0"), ".") }
 
 // fixed writes n thousandths.
 func fixed(n int64) string {

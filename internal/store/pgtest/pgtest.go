@@ -11,13 +11,13 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
+	"portway/internal/needs"
 	"portway/internal/store"
 )
 
@@ -50,10 +50,7 @@ func URL(t testing.TB) string {
 	t.Helper()
 	shared.once.Do(func() { shared.missing = shared.start() })
 	if shared.missing != nil {
-		if strings.Contains(os.Getenv("TEST_REQUIRE"), "postgres") {
-			t.Fatalf("PostgreSQL is required: %v", shared.missing)
-		}
-		t.Skipf("no PostgreSQL: %v", shared.missing)
+		needs.Missing(t, "postgres", fmt.Sprintf("no PostgreSQL: %v", shared.missing))
 	}
 	name := fmt.Sprintf("%s_%d", shared.template, shared.number.Add(1))
 	if err := shared.exec("CREATE DATABASE " + name + " TEMPLATE " + shared.template); err != nil {

@@ -179,11 +179,9 @@ func stableFeed(t *testing.T, db *store.DB) {
 			}
 		}()
 	}
-	done := make(chan struct{})
-	go func() { wg.Wait(); close(done) }()
 	seen := map[string]bool{}
 	after := int64(0)
-	read := func() int {
+	read := func() {
 		items, _, err := l.Feed(context.Background(), three, ident.Live, after, 10)
 		check(t, err)
 		for _, it := range items {
@@ -193,8 +191,16 @@ func stableFeed(t *testing.T, db *store.DB) {
 			after = it.Position
 			seen[it.Event.ID] = true
 		}
-		return len(items)
 	}
+	during(&wg, read)
+	eventually(t, func() bool { read(); return len(seen) == writers*each })
+	equal(t, "events seen", len(seen), writers*each)
+}
+
+// during calls read again and again while the writers of wg are at work, and once when they are done.
+func during(wg *sync.WaitGroup, read func()) {
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
 	for writing := true; writing; {
 		select {
 		case <-done:
@@ -203,8 +209,6 @@ func stableFeed(t *testing.T, db *store.DB) {
 		}
 		read()
 	}
-	eventually(t, func() bool { read(); return len(seen) == writers*each })
-	equal(t, "events seen", len(seen), writers*each)
 }
 
 func parkedFeed(t *testing.T, db *store.DB) {

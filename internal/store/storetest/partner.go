@@ -290,8 +290,6 @@ func changesComplete(t *testing.T, db *store.DB) {
 			}
 		}()
 	}
-	done := make(chan struct{})
-	go func() { wg.Wait(); close(done) }()
 	seen := map[string]int{}
 	n := 0
 	read := func() {
@@ -303,14 +301,7 @@ func changesComplete(t *testing.T, db *store.DB) {
 			n++
 		}
 	}
-	for writing := true; writing; {
-		select {
-		case <-done:
-			writing = false
-		default:
-		}
-		read()
-	}
+	during(&wg, read)
 	read()
 	equal(t, "changes", n, writers*each)
 	for _, b := range orgs {
