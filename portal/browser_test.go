@@ -79,10 +79,10 @@ func TestBrowser(t *testing.T) {
 		width int64
 	}{{"light", 1360}, {"dark", 1360}, {"light", 390}, {"dark", 390}} {
 		must(t, chromedp.Do(ctx, chromedp.EmulateViewport(look.width, 1000), chromedp.Navigate(s.url+"/apis")))
-		// Choosing sends the form by itself: the button is for browsers without script.
-		if _, err := chromedp.RunResponse(ctx, chromedp.SetValue(chromedp.CSS("#theme"), look.theme)); err != nil {
+		if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.getElementById("theme").value = "`+look.theme+`", document.querySelector(".role").open = true`)); err != nil {
 			t.Fatal(err)
 		}
+		submit(t, ctx, ".theme button", 200)
 		must(t, chromedp.Do(ctx, chromedp.WaitReady(chromedp.CSS("html[data-theme="+look.theme+"]"))))
 		for _, p := range pages {
 			must(t, chromedp.Do(ctx, chromedp.Navigate(s.url+p.path)))
@@ -103,10 +103,14 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
-// submit clicks a button and waits for the page it leads to.
+// submit presses a button and waits for the page it leads to. It is pressed by script: a click of the mouse may miss
+// a page that is still moving.
 func submit(t *testing.T, ctx context.Context, button string, status int64) {
 	t.Helper()
-	r, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.CSS(button)))
+	r, err := chromedp.RunResponse(ctx, chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		_, err := chromedp.Evaluate[bool]("document.querySelector('"+button+"').click(), true")(ctx, tab)
+		return err
+	}))
 	must(t, err)
 	if r.Status != status {
 		t.Fatalf("%s led to a page with status %d", button, r.Status)

@@ -205,6 +205,7 @@ func (p *program) seed(ctx context.Context) error {
 		return nil
 	}
 	bundles, problems := readPartners(files)
+	problems = append(problems, checkPartners(bundles, p.snapshot)...)
 	if err := problems.Err(); err != nil {
 		return err
 	}

@@ -67,8 +67,11 @@ func checkConfig(dir string, out io.Writer) error {
 		Specs: os.DirFS(filepath.Join(dir, "specs")), Policies: os.DirFS(filepath.Join(dir, "policies")),
 		ResolveURL: func(ref string) (string, error) { return ref, nil }}
 	snap, problems := catalog.Load(src)
-	_, partners := readPartners(src.Policies)
+	bundles, partners := readPartners(src.Policies)
 	problems = append(problems, partners...)
+	if snap != nil {
+		problems = append(problems, checkPartners(bundles, snap)...)
+	}
 	if err := problems.Err(); err != nil {
 		return err
 	}

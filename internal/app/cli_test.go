@@ -101,6 +101,10 @@ func TestCheckConfig(t *testing.T) {
 	if code, out, stderr := invoke(nil, "check", "--config="+dir); code != 0 || !strings.Contains(out, "no problem") {
 		t.Errorf("a good folder: %d %s%s", code, out, stderr)
 	}
+	write("policies/partners/nobody.yaml", "kind: partner\nschema: 1\norganisation: {name: Nobody, kind: 3pl, zone: UTC}\napplications:\n  - slug: app\n    name: App\n    subscriptions: [{api: absent, environments: [live], plan: absent, scopes: []}]\n")
+	if code, _, stderr := invoke(nil, "check", "--config="+dir); code != 1 || !strings.Contains(stderr, `API "absent"`) || !strings.Contains(stderr, `plan "absent"`) {
+		t.Errorf("a partner file against the catalogue: %d %s", code, stderr)
+	}
 	write("policies/plans/small.yaml", "kind: plan\nschema: 1\nname: Small\nlimit: []\n")
 	write("policies/routes/x.yaml", "kind: route\nschema: 1\nevents: [order.vanished.v1]\nbackend: nobody\n")
 	code, _, stderr := invoke(nil, "check", "--config="+dir)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/alexedwards/argon2id"
 
+	"portway/internal/catalog"
 	"portway/internal/datafile"
 	"portway/internal/ident"
 	"portway/internal/partner"
@@ -90,6 +91,34 @@ func resolveSecrets(b *partner.Bundle, getenv func(string) string) error {
 		c.SecretHash, c.LastFour = secret.Hash(given), given[len(given)-4:]
 	}
 	return nil
+}
+
+// checkPartners compares partner files with the catalogue: APIs, plans and mappings they name must exist.
+func checkPartners(bundles []*partner.Bundle, snap *catalog.Snapshot) datafile.Problems {
+	var problems datafile.Problems
+	for _, b := range bundles {
+		file := "policies/partners/" + b.Organisation.Slug + ".yaml"
+		for _, s := range b.Subscriptions {
+			if _, ok := snap.API(s.API); !ok {
+				problems = append(problems, datafile.Problem{File: file, Message: fmt.Sprintf("a subscription names the API %q, which does not exist", s.API)})
+			}
+			if snap.Plans[s.Plan] == nil {
+				problems = append(problems, datafile.Problem{File: file, Message: fmt.Sprintf("a subscription names the plan %q, which does not exist", s.Plan)})
+			}
+		}
+		for _, c := range b.Connections {
+			documents := map[string]string{}
+			if err := json.Unmarshal([]byte(c.Documents), &documents); err != nil {
+				problems = append(problems, datafile.Problem{File: file, Message: fmt.Sprintf("connection %q: documents cannot be read", c.Slug)})
+			}
+			for set, id := range documents {
+				if snap.Mappings[id] == nil {
+					problems = append(problems, datafile.Problem{File: file, Message: fmt.Sprintf("connection %q: set %s names the mapping %q, which does not exist", c.Slug, set, id)})
+				}
+			}
+		}
+	}
+	return problems
 }
 
 // argon are the parameters of portal passwords (ASVS 5.0 appendix C: t=2, m=19 MiB, p=1).

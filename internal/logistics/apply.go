@@ -1,6 +1,10 @@
 package logistics
 
-import "portway/internal/problem"
+import (
+	"time"
+
+	"portway/internal/problem"
+)
 
 // transitions is what each event type does to an order.
 var transitions = map[string]func(o *Order, s *statement, e *Event) error{
@@ -89,15 +93,22 @@ func (o *Order) openLines() int {
 	return n
 }
 
-func claim(o *Order, s *statement, _ *Event) error {
+// claim takes a released order, or one whose earlier claim has run out.
+func claim(o *Order, s *statement, e *Event) error {
 	if err := o.sameVersion(s.Version); err != nil {
 		return err
 	}
-	if o.State != StateReleased {
+	if o.State != StateReleased && !o.claimRanOut(e.Recorded) {
 		return o.refuse(problem.OrderState, "only a released order can be claimed")
 	}
 	o.State, o.Claim, o.ClaimedTill = StateClaimed, s.Claim, s.ClaimedUntil
 	return nil
+}
+
+// claimRanOut reports whether the order is claimed only until a time that has passed.
+func (o *Order) claimRanOut(now time.Time) bool {
+	till, err := ParseInstant(o.ClaimedTill, ZoneMessage)
+	return o.State == StateClaimed && err == nil && now.After(till.Time())
 }
 
 func acknowledge(o *Order, s *statement, _ *Event) error {
@@ -196,7 +207,8 @@ func confirm(o *Order, s *statement, e *Event) error {
 		}
 		shipped = shipped || l.Shipped.Sign() > 0
 	}
-	o.Shipments = append(o.Shipments, Shipment{ID: s.Shipment, EventID: e.ID, ShippedAt: s.ShippedAt, SCAC: s.Carrier.SCAC, Final: s.Final})
+	o.Shipments = append(o.Shipments, Shipment{ID: s.Shipment, EventID: e.ID, ShippedAt: s.ShippedAt, SCAC: s.Carrier.SCAC, Final: s.Final,
+		DeliveredAt: o.arrived(s.Shipment)})
 	waiting := o.openLines() > 0
 	switch {
 	case shipped && waiting:
@@ -205,6 +217,9 @@ func confirm(o *Order, s *statement, e *Event) error {
 		o.State, o.InExecution = StateShipped, true
 	case !waiting:
 		o.State = StateCancelled
+	}
+	if o.State == StateShipped && o.underWay() == 0 {
+		o.State = StateDelivered // its arrival was told before its confirmation
 	} // nothing shipped and something waits: a backorder alone moves no goods, and the owner may still change the order
 	return nil
 }
@@ -294,30 +309,52 @@ func milestone(o *Order, s *statement, _ *Event) error {
 	return nil
 }
 
+// arrived takes the early arrival of a shipment, "" if none was told.
+func (o *Order) arrived(shipment string) string {
+	for i, a := range o.Arrivals {
+		if a.Shipment == shipment || a.Shipment == "" {
+			o.Arrivals = append(append([]Arrival(nil), o.Arrivals[:i]...), o.Arrivals[i+1:]...)
+			return a.At
+		}
+	}
+	return ""
+}
+
+// underWay counts shipments that have not arrived.
+func (o *Order) underWay() int {
+	n := 0
+	for i := range o.Shipments {
+		if o.Shipments[i].DeliveredAt == "" {
+			n++
+		}
+	}
+	return n
+}
+
 // deliver marks the shipment that is named as arrived, or every one when none of that name is known. The order is
-// delivered when all it shipped has arrived and nothing more is to ship.
+// delivered when all it shipped has arrived and nothing more is to ship. An arrival may be told before the
+// confirmation of its shipment: work in flight is never refused (RULES 14), so it is kept until then.
 func deliver(o *Order, s *statement, _ *Event) error {
 	switch o.State {
 	case StateShipped, StatePartiallyShipped, StateDelivered:
+	case StateCancelled, StateRejected:
+		return o.refuse(problem.OrderState, "the order is %s", o.State)
 	default:
-		return o.refuse(problem.OrderState, "nothing of the order has shipped yet")
+		o.Arrivals = append(append([]Arrival(nil), o.Arrivals...), Arrival{Shipment: s.Shipment, At: s.DeliveredAt})
+		o.DeliveredAt, o.InExecution = s.DeliveredAt, true
+		return nil
 	}
 	named := false
 	for i := range o.Shipments {
 		named = named || (s.Shipment != "" && o.Shipments[i].ID == s.Shipment)
 	}
-	under := 0
 	for i := range o.Shipments {
-		sh := &o.Shipments[i]
-		if !named || sh.ID == s.Shipment {
+		if sh := &o.Shipments[i]; !named || sh.ID == s.Shipment {
 			sh.DeliveredAt = s.DeliveredAt
-		}
-		if sh.DeliveredAt == "" {
-			under++
 		}
 	}
 	o.DeliveredAt = s.DeliveredAt
-	if o.State == StateShipped && under == 0 {
+	if o.State == StateShipped && o.underWay() == 0 {
 		o.State = StateDelivered
 	}
 	return nil

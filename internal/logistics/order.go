@@ -60,6 +60,12 @@ type Shipment struct {
 	DeliveredAt string `json:"deliveredAt,omitempty"`
 }
 
+// Arrival is a delivery that was told before the shipment it belongs to was confirmed.
+type Arrival struct {
+	Shipment string `json:"shipment,omitempty"`
+	At       string `json:"at"`
+}
+
 // Milestone is the last thing known of a shipment under way.
 type Milestone struct {
 	Code       string `json:"milestone"`
@@ -84,6 +90,7 @@ type Order struct {
 	Lines       []Line            `json:"lines"`
 	Shipments   []Shipment        `json:"shipments"`
 	Milestones  []Milestone       `json:"milestones"`
+	Arrivals    []Arrival         `json:"arrivals,omitempty"`
 	DeliveredAt string            `json:"deliveredAt,omitempty"`
 	// Body is the released or last amended statement, as the 3PL reads it in the feed.
 	Body     json.RawMessage `json:"body"`

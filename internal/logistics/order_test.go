@@ -62,7 +62,7 @@ func ledger(o *Order) []string {
 
 // The statements of the state table.
 const (
-	sClaim     = OrderClaimed + ` {"order":"N-1","version":1,"claim":"W-1","claimedUntil":"2026-09-14T12:00:00-05:00"}`
+	sClaim     = OrderClaimed + ` {"order":"N-1","version":1,"claim":"W-1","claimedUntil":"2099-09-14T12:00:00-05:00"}`
 	sAck       = OrderAcknowledged + ` {"order":"N-1","version":1,"result":"accepted","promisedShipDate":"2026-09-14"}`
 	sReject    = OrderAcknowledged + ` {"order":"N-1","version":1,"result":"rejected"}`
 	sAmend     = OrderAmended + ` {"order":"N-1","version":2,"lines":[{"lineNo":1,"sku":"A","quantity":{"value":"4","unit":"EA"}}]}`
@@ -92,9 +92,9 @@ func TestEveryStatementInEveryState(t *testing.T) {
 	const state, late = string(problem.OrderState), string(problem.OrderTooLate)
 	want := map[OrderState][]string{
 		//                     claim      acknowledge     reject      amend       cancel       ship part            ship all    milestone            deliver
-		StateReleased:         {"claimed", "acknowledged", "rejected", "released", "cancelled", "partially_shipped", "shipped", "released", state},
-		StateClaimed:          {state, "acknowledged", "rejected", "released", "cancelled", "partially_shipped", "shipped", "claimed", state},
-		StateAcknowledged:     {state, state, state, "released", "cancelled", "partially_shipped", "shipped", "acknowledged", state},
+		StateReleased:         {"claimed", "acknowledged", "rejected", "released", "cancelled", "partially_shipped", "shipped", "released", "released"},
+		StateClaimed:          {state, "acknowledged", "rejected", "released", "cancelled", "partially_shipped", "shipped", "claimed", "claimed"},
+		StateAcknowledged:     {state, state, state, "released", "cancelled", "partially_shipped", "shipped", "acknowledged", "acknowledged"},
 		StateRejected:         {state, state, state, "released", "cancelled", state, state, state, state},
 		StatePartiallyShipped: {state, state, state, late, late, "partially_shipped", "shipped", "partially_shipped", "partially_shipped"},
 		StateShipped:          {state, state, state, late, late, "shipped", "shipped", "shipped", "delivered"},
@@ -285,7 +285,8 @@ func TestRefusals(t *testing.T) {
 		"cancelled a line of two, one bad":  {nil, OrderCancelled + ` {"version":1,"lines":[{"lineNo":1},{"lineNo":9}]}`, problem.OrderLedger},
 		"cancelled after an actual pickup":  {[]string{ShipmentMilestone + ` {"milestone":"picked_up","classifier":"actual","occurredAt":"t"}`}, sCancel, problem.OrderTooLate},
 		"amended after a part has shipped":  {[]string{sShipPart}, sAmend, problem.OrderTooLate},
-		"delivered before anything shipped": {[]string{sAck}, sDeliver, problem.OrderState},
+		"delivered though cancelled":        {[]string{sCancel}, sDeliver, problem.OrderState},
+		"claimed while a claim holds":       {[]string{sClaim}, sClaim, problem.OrderState},
 		"a total beyond what can be written": {[]string{confirmed("delta", false, said(1, "A", strings.Repeat("9", 38), ""))},
 			confirmed("delta", false, said(1, "A", strings.Repeat("9", 38), "")), problem.OrderLedger},
 	}
@@ -504,5 +505,33 @@ func TestCloudEvent(t *testing.T) {
 		if a, b := sequence(n), sequence(n+1); a >= b {
 			t.Errorf("sequences %q and %q do not sort as numbers", a, b)
 		}
+	}
+}
+
+// TestArrivalBeforeItsConfirmation keeps an arrival that overtakes the confirmation of its shipment.
+func TestArrivalBeforeItsConfirmation(t *testing.T) {
+	t.Parallel()
+	early := ShipmentDelivered + ` {"order":"N-1","shipment":"S-2","deliveredAt":"t9","condition":"ok"}`
+	waiting := after(t, sAck, early)
+	if waiting.State != StateAcknowledged || !waiting.InExecution || len(waiting.Arrivals) != 1 {
+		t.Errorf("after the arrival: %+v", waiting)
+	}
+	done := after(t, sAck, early, sShipAll)
+	if done.State != StateDelivered || done.Shipments[0].DeliveredAt != "t9" || len(done.Arrivals) != 0 {
+		t.Errorf("after the confirmation: %+v", done)
+	}
+	other := after(t, sAck, ShipmentDelivered+` {"order":"N-1","shipment":"S-7","deliveredAt":"t9","condition":"ok"}`, sShipAll)
+	if other.State != StateShipped || len(other.Arrivals) != 1 {
+		t.Errorf("another shipment's arrival counts: %+v", other)
+	}
+}
+
+// TestClaimRunsOut lets a second claim take an order whose first one was given until a time that has passed.
+func TestClaimRunsOut(t *testing.T) {
+	t.Parallel()
+	past := strings.Replace(sClaim, "2099-", "2001-", 1)
+	again := strings.Replace(sClaim, "W-1", "W-2", 1)
+	if o := after(t, past, again); o.Claim != "W-2" || o.State != StateClaimed {
+		t.Errorf("claim %q, state %s", o.Claim, o.State)
 	}
 }
