@@ -1,6 +1,14 @@
 -- +goose Up
 -- Who may do what. Names are unique inside the organisation; what the request path looks up is unique everywhere.
 
+-- The two separate worlds. Credentials, subscriptions and connections belong to one of them.
+CREATE TABLE environments (
+  id        TEXT PRIMARY KEY,
+  name      TEXT NOT NULL,
+  retention TEXT NOT NULL DEFAULT 'reference'
+);
+INSERT INTO environments (id, name) VALUES ('sandbox', 'Sandbox'), ('live', 'Live');
+
 CREATE TABLE organisations (
   id        TEXT PRIMARY KEY,
   slug      TEXT NOT NULL UNIQUE,
@@ -55,7 +63,7 @@ CREATE TABLE credentials (
   id             TEXT PRIMARY KEY,
   org_id         TEXT NOT NULL REFERENCES organisations (id),
   application_id TEXT NOT NULL REFERENCES applications (id),
-  environment    TEXT NOT NULL CHECK (environment IN ('sandbox', 'live')),
+  environment    TEXT NOT NULL REFERENCES environments (id),
   kind           TEXT NOT NULL,
   client_id      TEXT NOT NULL UNIQUE,
   secret_hash    TEXT NOT NULL,
@@ -74,7 +82,7 @@ CREATE TABLE subscriptions (
   org_id         TEXT NOT NULL REFERENCES organisations (id),
   application_id TEXT NOT NULL REFERENCES applications (id),
   api            TEXT NOT NULL,
-  environment    TEXT NOT NULL CHECK (environment IN ('sandbox', 'live')),
+  environment    TEXT NOT NULL REFERENCES environments (id),
   "plan"         TEXT NOT NULL,
   scopes         TEXT NOT NULL,
   state          TEXT NOT NULL CHECK (state IN ('active', 'suspended', 'revoked')),
@@ -88,7 +96,7 @@ CREATE TABLE connections (
   id                 TEXT PRIMARY KEY,
   org_id             TEXT NOT NULL REFERENCES organisations (id),
   slug               TEXT NOT NULL,
-  environment        TEXT NOT NULL CHECK (environment IN ('sandbox', 'live')),
+  environment        TEXT NOT NULL REFERENCES environments (id),
   format             TEXT NOT NULL,
   sender_qualifier   TEXT NOT NULL,
   sender_id          TEXT NOT NULL,
