@@ -4,7 +4,7 @@ TOOL  := go tool -modfile=tools.mod
 GO    := CGO_ENABLED=0 go
 
 .DEFAULT_GOAL := help
-.PHONY: help build run dev test soak bench verify generate
+.PHONY: help build run dev test soak suites bench microbench verify generate
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -26,7 +26,13 @@ test: ## Run all tests; they start or install what they need (TEST_REQUIRE makes
 soak: ## Run the long form of the proofs that "make test" runs short
 	@SOAK=1 go test -timeout 80m -count=1 $(ARGS) ./...
 
-bench: ## Run the benchmarks of all rooms
+suites: ## Show how the suites over other people's cases stand
+	@go test -v -count=1 -run '^TestSuite' $(ARGS) ./... | grep -oE 'SUITE .*|^--- FAIL.*|^FAIL.*'
+
+bench: build ## Measure the gateway on the fixed workload (PORTWAY_BENCH names its folder; ARGS="--peer NAME=CMD")
+	@go build -o bin/bench ./internal/bench && PORTWAY_BENCH="$${PORTWAY_BENCH:-../shared/bench}" bin/bench $(ARGS)
+
+microbench: ## Run the benchmarks of all rooms
 	@go test -run '^$$' -bench . -benchmem $(ARGS) ./...
 
 generate: ## Regenerate *_templ.go

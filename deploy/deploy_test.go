@@ -115,6 +115,39 @@ func TestDockerfileCopiesWhatExists(t *testing.T) {
 	}
 }
 
+// TestDockerfileIsMadeOfInstructions finds a line that no instruction owns, which the builder would refuse.
+func TestDockerfileIsMadeOfInstructions(t *testing.T) {
+	t.Parallel()
+	instruction := regexp.MustCompile(`^(FROM|ENV|RUN|COPY|WORKDIR|USER|VOLUME|EXPOSE|HEALTHCHECK|ENTRYPOINT|CMD) `)
+	continued := false
+	for i, line := range strings.Split(read(t, "Dockerfile"), "\n") {
+		if !continued && line != "" && !strings.HasPrefix(line, "#") && !instruction.MatchString(line) {
+			t.Errorf("line %d belongs to no instruction: %s", i+1, line)
+		}
+		continued = strings.HasSuffix(line, "\\")
+	}
+}
+
+// TestHealthIsAsked keeps the health checks on the command that asks /readyz, with the listener it asks.
+func TestHealthIsAsked(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string][]string{
+		"Dockerfile":      {`HEALTHCHECK`, `["/portway", "health"]`, "PORTWAY_ADMIN_LISTEN="},
+		"compose.yaml":    {`["CMD", "/portway", "health"]`, "stop_grace_period: 75s", "PORTWAY_DRAIN_DELAY"},
+		"portway.service": {"PORTWAY_ADMIN_LISTEN=127.0.0.1:", "ExecReload=/bin/kill -HUP $MAINPID", "TimeoutStopSec=75s"},
+	} {
+		text := read(t, file)
+		for _, w := range want {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s has no %s", file, w)
+			}
+		}
+	}
+	if strings.Contains(read(t, "compose.yaml"), ":8082\"") {
+		t.Error("compose publishes the admin listener")
+	}
+}
+
 // TestUnit asks systemd itself where it is installed.
 func TestUnit(t *testing.T) {
 	t.Parallel()

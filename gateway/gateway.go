@@ -3,18 +3,22 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
+	"slices"
 	"time"
 
 	"portway/gateway/authn"
 	"portway/gateway/builtin"
 	"portway/gateway/edge"
 	"portway/gateway/exchange"
+	"portway/gateway/idempotency"
 	"portway/gateway/mediate"
 	"portway/gateway/throttle"
 	"portway/gateway/upstream"
 	"portway/internal/catalog"
 	"portway/internal/ident"
+	"portway/internal/telemetry"
 	"portway/internal/traffic"
 )
 
@@ -23,13 +27,14 @@ type Recorder interface {
 	Record(ctx context.Context, c traffic.Call) error
 }
 
-// Deps is what a Gateway is made of; all but Hosts and the timeouts are required.
+// Deps is what a Gateway is made of; all but Hosts and what follows Log are required.
 type Deps struct {
 	// Snapshot returns the catalogue as it is now.
 	Snapshot func() *catalog.Snapshot
 	// Hosts are the host names served, in lower case, each with its environment, "" for both; empty serves any.
 	Hosts    map[string]ident.Environment
 	Identify *authn.Identify
+	Address  *throttle.Address
 	Limit    *throttle.Caller
 	Proxy    *upstream.Send
 	Accept   *mediate.Accept
@@ -39,6 +44,15 @@ type Deps struct {
 	Docs  string
 	Clock ident.Clock
 	Log   *slog.Logger
+	// Keys is the register of Idempotency-Keys; without it the header is not read.
+	Keys *idempotency.Keys
+	// Metrics counts calls; nil counts none. Access gets the line of each call; nil is Log.
+	Metrics *telemetry.Metrics
+	Access  *slog.Logger
+	// TLS, Proxies and MaxConnections are those of edge.Options.
+	TLS            *tls.Config
+	Proxies        ident.Proxies
+	MaxConnections int
 	// ReadTimeout, WriteTimeout and IdleTimeout are those of edge.Options.
 	ReadTimeout, WriteTimeout, IdleTimeout time.Duration
 }
@@ -47,47 +61,42 @@ type Deps struct {
 type Gateway struct {
 	*edge.Server
 	recorder Recorder
+	metrics  *telemetry.Metrics
 	clock    ident.Clock
-	log      *slog.Logger
+	access   *slog.Logger
 }
 
 // New puts a Gateway together.
 func New(d Deps) *Gateway {
-	g := &Gateway{recorder: d.Recorder, clock: d.Clock, log: d.Log}
-	g.Server = edge.New(edge.Options{Pipeline: g.pipeline(d), Snapshot: d.Snapshot, Clock: d.Clock, Log: d.Log,
+	g := &Gateway{recorder: d.Recorder, metrics: d.Metrics, clock: d.Clock, access: d.Access}
+	if g.access == nil {
+		g.access = d.Log
+	}
+	g.Server = edge.New(edge.Options{Pipeline: g.pipeline(d), Snapshot: d.Snapshot, Clock: d.Clock, Log: d.Log, Refused: g.refused,
+		TLS: d.TLS, Proxies: d.Proxies, MaxConnections: d.MaxConnections,
 		ReadTimeout: d.ReadTimeout, WriteTimeout: d.WriteTimeout, IdleTimeout: d.IdleTimeout})
 	return g
 }
-
-// finish writes the access log line and the record of a call. Neither holds a path as sent, a body, or a
-// header value but the caller's own request id.
-func (g *Gateway) finish(ctx context.Context, x *exchange.Exchange) error {
-	c := record(x, g.clock)
-	g.log.LogAttrs(ctx, slog.LevelInfo, "call",
-		slog.String("request_id", c.ID), slog.String("org", string(c.Org)), slog.String("app", c.Application),
-		slog.String("environment", string(c.Environment)), slog.String("method", c.Method), slog.String("operation", c.Operation),
-		slog.Int("status", c.Status), slog.String("code", string(c.Code)),
-		slog.Float64("ms", milliseconds(c.Duration)), slog.Float64("upstream_ms", milliseconds(c.Upstream)),
-		slog.Int64("bytes_in", c.BytesIn), slog.Int64("bytes_out", c.BytesOut))
-	return g.recorder.Record(ctx, c)
-}
-
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // record is the call record of an exchange.
 func record(x *exchange.Exchange, clock ident.Clock) traffic.Call {
 	c := traffic.Call{ID: x.ID, ClientRequestID: x.ClientRequestID, Received: x.Received, Environment: x.Environment,
 		Method: known(x.Request.Method), Status: x.Response.Status, Duration: x.Took(clock), Upstream: x.UpstreamTook,
-		BytesIn: int64(len(x.Body)), BytesOut: int64(len(x.Response.Body)), EventID: x.EventID, Trail: x.Trail}
+		EventID: x.EventID, Trail: x.Trail}
+	c.BytesIn, c.BytesOut = x.Sizes()
 	if x.Caller != nil {
 		c.Org, c.Application, c.Credential = x.Caller.Org, x.Caller.Application, x.Caller.Credential
 	}
 	if r := x.Route; r != nil {
-		c.API, c.Version, c.Operation, c.Path = r.API.ID, r.Version.Name, r.ID, r.Template
+		c.API, c.Version, c.Operation, c.Path = r.API.ID, r.Version.Name, r.Operation.ID, r.Template
 	}
 	if x.Err != nil {
 		c.Code, c.Violations = x.Err.Code, x.Err.Violations
 	}
+	if len(x.Reported) > 0 {
+		c.Violations = append(slices.Clip(c.Violations), x.Reported...)
+	}
+	c.Breaches, c.Refs = x.Breaches, x.Refs
 	return c
 }
 

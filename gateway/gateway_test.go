@@ -24,6 +24,7 @@ import (
 	"portway/gateway/throttle"
 	"portway/gateway/upstream"
 	"portway/internal/catalog"
+	"portway/internal/cluster"
 	"portway/internal/ident"
 	"portway/internal/intake"
 	"portway/internal/outbound"
@@ -166,6 +167,11 @@ func (r *running) logged() string {
 // start runs a gateway with open access in front of a backend.
 func start(t *testing.T, backend string) *running {
 	t.Helper()
+	return startWith(t, backend, spec, policies)
+}
+
+func startWith(t *testing.T, backend, spec string, policies map[string]string) *running {
+	t.Helper()
 	files := fstest.MapFS{}
 	for name, text := range policies {
 		files[name] = &fstest.MapFile{Data: []byte(text)}
@@ -177,18 +183,20 @@ func start(t *testing.T, backend string) *running {
 	}
 	r := &running{records: &records{calls: map[string]traffic.Call{}}, log: &bytes.Buffer{}, mu: &sync.Mutex{}}
 	logger := slog.New(slog.NewTextHandler(r, nil))
-	client := outbound.NewClient(func(string) string { return "" })
+	client := outbound.NewClient(outbound.Options{Getenv: func(string) string { return "" }})
 	g := gateway.New(gateway.Deps{
 		Snapshot: func() *catalog.Snapshot { return snap },
 		Identify: &authn.Identify{Log: logger, Open: &partner.Caller{Org: "o1", OrgSlug: "harbor", Application: "a1", Credential: "c1", Environment: ident.Sandbox, Active: true,
 			Subscriptions: map[string]*partner.Grant{"stock": {Plan: "standard", Scopes: map[string]bool{"stock:read": true}}}}},
-		Limit:  &throttle.Caller{Memory: throttle.NewMemory(), Clock: ident.System{}},
-		Proxy:  &upstream.Send{Client: client, Clock: ident.System{}},
-		Accept: &mediate.Accept{Intake: noIntake{}},
+		Address: throttle.NewAddress(0, 0, ident.System{}),
+		Limit:   throttle.New(throttle.Options{Quotas: cluster.NewQuotas(nil, nil, 1, ident.System{}, logger), Clock: ident.System{}, Log: logger}),
+		Proxy:   &upstream.Send{Client: client, Clock: ident.System{}},
+		Accept:  &mediate.Accept{Intake: noIntake{}},
 		Builtin: builtin.New(builtin.Deps{Extra: map[string]builtin.Handler{"boom": func(context.Context, *exchange.Exchange) (*exchange.Response, error) {
 			panic("kaboom")
 		}}}),
 		Recorder: r.records, Docs: "http://portal/problems/", Clock: ident.System{}, Log: logger,
+		WriteTimeout: 300 * time.Millisecond,
 	})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -279,7 +287,7 @@ func TestACallThroughTheGateway(t *testing.T) {
 			t.Errorf("no %s", name)
 		}
 	}
-	if c.Org != "o1" || c.Application != "a1" || c.Credential != "c1" || c.Environment != "sandbox" || c.API != "stock" || c.Version != "v1" || c.Operation != "stock/v1/getStock" ||
+	if c.Org != "o1" || c.Application != "a1" || c.Credential != "c1" || c.Environment != "sandbox" || c.API != "stock" || c.Version != "v1" || c.Operation != "getStock" ||
 		c.Path != "/stock/v1/stock/{sku}" || c.Status != 200 || c.Code != "" || c.ClientRequestID != "mine" || c.Upstream <= 0 || c.Duration < c.Upstream || c.BytesOut == 0 {
 		t.Errorf("record %+v", c)
 	}
@@ -287,10 +295,10 @@ func TestACallThroughTheGateway(t *testing.T) {
 	for _, s := range c.Trail {
 		stages = append(stages, s.Stage)
 	}
-	if want := "admit match identify authorize body limit validate mediate proxy mediate-answer oauth-refusals lifecycle rate-headers"; strings.Join(stages, " ") != want {
+	if want := "admit address match address-failures identify authorize body idempotency-lookup limit validate mediate idempotency-reserve proxy mediate-answer validate-answer fallback idempotency-settle oauth-refusals lifecycle rate-headers"; strings.Join(stages, " ") != want {
 		t.Errorf("stages %q", strings.Join(stages, " "))
 	}
-	if l := r.logged(); !strings.Contains(l, "request_id="+c.ID) || !strings.Contains(l, "operation=stock/v1/getStock") || strings.Contains(l, "A%201") || strings.Contains(l, "A 1") {
+	if l := r.logged(); !strings.Contains(l, "request_id="+c.ID) || !strings.Contains(l, "operation=getStock") || strings.Contains(l, "A%201") || strings.Contains(l, "A 1") {
 		t.Errorf("log: %s", l)
 	}
 }

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"net/netip"
 	"sync"
 	"time"
 
@@ -67,4 +68,17 @@ func (a *attempts) forget(key string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.byKey, key)
+}
+
+// address is who is at the other end, or whom a trusted proxy names.
+func (p *Portal) address(v *visit) string {
+	peer, ok := netip.AddrFromSlice(v.Context().RemoteIP())
+	if !ok {
+		return ""
+	}
+	var forwarded []string
+	for _, value := range v.Request().Header.PeekAll("X-Forwarded-For") {
+		forwarded = append(forwarded, string(value))
+	}
+	return p.Proxies.Client(peer, forwarded).String()
 }

@@ -36,6 +36,9 @@ func (p *Portal) call(v *visit) error {
 		view.Help = c.Code.Help()
 	}
 	for _, x := range c.Violations {
+		if x.In == "answer" {
+			continue // the backend's fault, which the reader cannot mend; the trail says so
+		}
 		view.Violations = append(view.Violations, page.Violation{In: x.In, Pointer: x.Pointer, Keyword: x.Keyword, Expected: x.Message})
 	}
 	route := routeOf(snap, c)
@@ -61,7 +64,7 @@ var inboundStages = []stage{{"admit", "Received"}, {"match", "Operation"}, {"ide
 
 // furtherStages are passed by some calls only. What is in neither list only dresses the answer and is not shown.
 var furtherStages = []stage{{"mediate", "Translation"}, {"proxy", "Backend"}, {"accept", "Event record"}, {"builtin", "Portway"},
-	{"mediate-answer", "Answer"}}
+	{"mediate-answer", "Answer"}, {"validate-answer", "Answer's contract"}, {"fallback", "Last good answer"}}
 
 type stage struct{ id, name string }
 

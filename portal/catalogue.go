@@ -61,8 +61,12 @@ func catalogueVersion(v *visit, snap *catalog.Snapshot, ver *catalog.Version, us
 	return out
 }
 
-// commonPath is what stands before the version in the paths of an API, "" if its paths have no such form.
+// commonPath is what stands before the version in the paths of an API, and all of the base where a header chooses the
+// version; "" if its paths have no such form.
 func commonPath(a *catalog.API) string {
+	if a.VersionHeader != "" && len(a.Versions) > 0 {
+		return a.Versions[0].Base
+	}
 	for _, ver := range a.Versions {
 		if ver.Base != "/"+a.ID+"/"+ver.Name {
 			return ""

@@ -36,6 +36,8 @@ type Deps struct {
 	GatewayURL string
 	// Styleguide serves the sheet of components.
 	Styleguide bool
+	// Proxies are the peers whose X-Forwarded-For is believed.
+	Proxies ident.Proxies
 }
 
 // Portal serves the pages.

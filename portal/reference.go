@@ -125,8 +125,24 @@ func limits(v *visit, snap *catalog.Snapshot, ver *catalog.Version, view *page.R
 		}
 		view.Plan = plan.Name
 		for _, l := range plan.Limits {
+			if l.Shadow {
+				continue
+			}
 			view.Limits = append(view.Limits, page.Limit{Label: format.Sentence(l.Name), Value: format.Count(l.Rate),
 				Unit: "per " + period(l.Per), Note: "up to " + format.Count(l.Burst) + " at once"})
+		}
+		for _, q := range plan.Quotas {
+			if q.Shadow {
+				continue
+			}
+			row := page.Limit{Label: format.Sentence(q.Name), Value: format.Count(int(q.Limit)), Unit: "per day", Note: "days of " + q.Zone.String()}
+			if q.Month {
+				row.Unit, row.Note = "per month", "months of "+q.Zone.String()
+			}
+			view.Limits = append(view.Limits, row)
+		}
+		if plan.Concurrency > 0 && !plan.ConcurrencyShadow {
+			view.Limits = append(view.Limits, page.Limit{Label: "Concurrency", Value: format.Count(plan.Concurrency), Unit: "at once", Note: "calls under way"})
 		}
 		return
 	}

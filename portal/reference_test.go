@@ -166,7 +166,7 @@ func TestReferenceParts(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	doc := s.signedIn(t, s.first).get("/apis/shipments/v2/confirmShipment").html(t)
-	if got := texts(doc.Find(".limits dd.value")); len(got) != 2 || got[0] != "20 per second" || got[1] != "600 per minute" {
+	if got := texts(doc.Find(".limits dd.value")); len(got) != 3 || got[0] != "20 per second" || got[1] != "600 per minute" || got[2] != "200,000 per day" {
 		t.Errorf("limits %q", got)
 	}
 	curl := doc.Find("#confirmShipment-curl").Text()

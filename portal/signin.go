@@ -68,7 +68,7 @@ func (p *Portal) signIn(v *visit) error {
 		return p.showSignIn(v, fiber.StatusUnprocessableEntity, view)
 	}
 	email := strings.ToLower(view.Email)
-	key := secret.Hash(v.IP() + "\x00" + email)
+	key := secret.Hash(p.address(v) + "\x00" + email)
 	if left := p.attempts.left(key); left > 0 {
 		p.Log.Warn("sign-in refused: too many attempts", "request_id", v.id)
 		v.Set("Retry-After", strconv.FormatInt(problem.RetrySeconds(left), 10))

@@ -151,6 +151,9 @@ func TestOperationsSayWhatCallersNeed(t *testing.T) {
 	}
 }
 
+// isOAuth reports whether an operation is one of the endpoints that speak RFC 6749.
+func isOAuth(op operation) bool { return strings.HasPrefix(op.path, "/oauth2/") }
+
 // checkResponses wants problem details for every refusal, and the headers every answer carries.
 func (c *contract) checkResponses(t *testing.T, op operation, responses map[string]any) {
 	t.Helper()
@@ -158,7 +161,7 @@ func (c *contract) checkResponses(t *testing.T, op operation, responses map[stri
 	if security, _ := op.members["security"].([]any); len(security) > 0 {
 		want = append(want, "400", "401", "403")
 	}
-	if op.members["requestBody"] != nil && op.path != "/oauth2/token" {
+	if op.members["requestBody"] != nil && !isOAuth(op) {
 		want = append(want, "413", "415", "422")
 	}
 	for _, status := range want {
@@ -174,7 +177,7 @@ func (c *contract) checkResponses(t *testing.T, op operation, responses map[stri
 		}
 		content, _ := response["content"].(map[string]any)
 		if status[0] >= '4' {
-			oauth := op.path == "/oauth2/token" && content["application/json"] != nil // RFC 6749 section 5.2
+			oauth := isOAuth(op) && content["application/json"] != nil // RFC 6749 section 5.2
 			if content["application/problem+json"] == nil && !oauth {
 				t.Errorf("%s: %s is not application/problem+json", op.at, status)
 			}
@@ -331,11 +334,11 @@ func checkBounds(t *testing.T, at string, s map[string]any) {
 	}
 }
 
-// checkBodyIsClosed wants every object of a request body to refuse unknown members. The token endpoint must ignore
+// checkBodyIsClosed wants every object of a request body to refuse unknown members. The OAuth endpoints must ignore
 // them instead (RFC 6749 section 3.2).
 func (c *contract) checkBodyIsClosed(t *testing.T, op operation) {
 	t.Helper()
-	if op.path == "/oauth2/token" {
+	if isOAuth(op) {
 		return
 	}
 	body, _ := op.members["requestBody"].(map[string]any)

@@ -9,8 +9,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"math/big"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -26,109 +26,15 @@ import (
 	"portway/internal/token"
 )
 
-// store is a partner.Store of one organisation.
-type store struct {
-	partner.Store
-	bundle  *partner.Bundle
-	changes int64
-	down    error
-}
-
-func (s *store) Organisations(context.Context) ([]partner.Organisation, error) {
-	return []partner.Organisation{s.bundle.Organisation}, s.down
-}
-
-func (s *store) Organisation(context.Context, partner.OrgID) (*partner.Bundle, error) {
-	return s.bundle, s.down
-}
-
-func (s *store) Changes(_ context.Context, after int64) ([]partner.Change, error) {
-	if s.down != nil || after >= s.changes {
-		return nil, s.down
-	}
-	return []partner.Change{{Position: s.changes, Kind: "organisation", ID: string(s.bundle.Organisation.ID)}}, nil
-}
-
-type keeper map[string][]byte
-
-func (k keeper) PutOnce(_ context.Context, name string, value []byte) ([]byte, error) {
-	if k[name] == nil {
-		k[name] = value
-	}
-	return k[name], nil
-}
-
 const (
 	issuer = "https://gw.example"
 	good   = "a-secret-of-many-bits:with colon&more"
 )
 
-// house is an installation with the client "c-sandbox" (and "c-live") of one organisation.
-type house struct {
-	t         *testing.T
-	store     *store
-	clock     *ident.Manual
-	directory *partner.Directory
-	profile   *token.Profile
-	logs      bytes.Buffer
-	oauth     *OAuth
-	identify  *Identify
-}
-
-func newHouse(t *testing.T) *house {
-	t.Helper()
-	h := &house{t: t, clock: ident.NewManual(time.Date(2026, 11, 25, 9, 0, 0, 0, time.UTC)), store: &store{}}
-	h.change(func(*partner.Bundle) {})
-	log := slog.New(slog.NewTextHandler(&h.logs, nil))
-	h.directory = partner.NewDirectory(h.store, h.clock, log)
-	if err := h.directory.Load(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	h.profile = h.ring()
-	h.oauth = &OAuth{Profile: h.profile, Directory: h.directory, Log: log}
-	h.identify = &Identify{Profile: h.profile, Directory: h.directory, Log: log}
-	return h
-}
-
-// ring is a profile with a key of its own.
-func (h *house) ring() *token.Profile {
-	sealer, err := secret.NewSealer(make([]byte, 32))
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	ring, err := token.OpenKeyRing(context.Background(), keeper{}, sealer)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	return &token.Profile{Issuer: issuer, Audience: issuer, Lifetime: time.Hour, Ring: ring, Clock: h.clock}
-}
-
-// change makes the organisation anew with one change, and lets the directory see it.
-func (h *house) change(f func(*partner.Bundle)) {
-	b := &partner.Bundle{Organisation: partner.Organisation{ID: "o1", Slug: "org", Name: "Org", Kind: partner.Kind3PL, State: partner.Active, Zone: "UTC"},
-		Applications: []partner.Application{{ID: "a1", Org: "o1", Slug: "app", State: partner.Active}},
-		Credentials: []partner.Credential{
-			{ID: "k1", Org: "o1", Application: "a1", Environment: ident.Sandbox, ClientID: "c-sandbox", SecretHash: secret.Hash(good), State: partner.Active},
-			{ID: "k2", Org: "o1", Application: "a1", Environment: ident.Live, ClientID: "c-live", SecretHash: secret.Hash(good), State: partner.Active},
-			{ID: "k3", Org: "o1", Application: "a1", Environment: ident.Live, ClientID: "c-nohash", State: partner.Active}},
-		Subscriptions: []partner.Subscription{
-			{Application: "a1", API: "orders", Environment: ident.Sandbox, Plan: "standard", Scopes: "orders:read orders:write", State: partner.Active},
-			{Application: "a1", API: "shipments", Environment: ident.Sandbox, Plan: "standard", Scopes: "shipments:read orders:read", State: partner.Active},
-			{Application: "a1", API: "orders", Environment: ident.Live, Plan: "standard", Scopes: "orders:read", State: partner.Active}}}
-	f(b)
-	h.store.bundle = b
-	h.store.changes++
-	if h.directory != nil {
-		if err := h.directory.Sync(context.Background()); err != nil {
-			h.t.Fatal(err)
-		}
-	}
-}
-
 // ask calls the token endpoint.
 func (h *house) ask(form url.Values, headers ...string) *exchange.Response {
 	h.t.Helper()
-	x := &exchange.Exchange{ID: "r-1", MediaType: "application/x-www-form-urlencoded", Body: []byte(form.Encode())}
+	x := h.exchange(form)
 	for _, v := range headers {
 		x.Request.Header.Add("Authorization", v)
 	}
@@ -307,7 +213,7 @@ func TestTokenNamesTheCaller(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
 	for given, want := range map[string]bool{good: true, "wrong": false} {
-		x := &exchange.Exchange{MediaType: "application/x-www-form-urlencoded", Body: []byte(grant("client_id", "c-sandbox", "client_secret", given).Encode())}
+		x := h.exchange(grant("client_id", "c-sandbox", "client_secret", given))
 		if _, err := h.oauth.Token(context.Background(), x); err != nil || (x.Caller != nil) != want || (x.Environment == ident.Sandbox) != want {
 			t.Errorf("secret %q: caller %v, %v", given, x.Caller, err)
 		}
@@ -320,7 +226,7 @@ func TestStaleDirectoryIsUnavailable(t *testing.T) {
 	raw := h.token("c-sandbox")
 	h.store.down = errors.New("the database is down")
 	h.clock.Advance(61 * time.Second)
-	x := &exchange.Exchange{MediaType: "application/x-www-form-urlencoded", Body: []byte(grant("client_id", "c-sandbox", "client_secret", good).Encode())}
+	x := h.exchange(grant("client_id", "c-sandbox", "client_secret", good))
 	_, err := h.oauth.Token(context.Background(), x)
 	for name, err := range map[string]error{"token": err, "call": h.call("Bearer " + raw).err} {
 		var p *problem.Error
@@ -343,7 +249,7 @@ func (h *house) token(client string) string {
 	if !ok {
 		h.t.Fatalf("no client %s", client)
 	}
-	raw, _, err := h.profile.Issue(client, c.Org, c.Environment, "orders:read orders:write")
+	raw, _, err := h.profile.Issue(token.Grant{ClientID: client, Org: c.Org, Environment: c.Environment, Scope: "orders:read orders:write"})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -353,7 +259,7 @@ func (h *house) token(client string) string {
 // issue is the header with a token of any claims.
 func (h *house) issue(p *token.Profile, client string, org ident.OrgID, env ident.Environment) []string {
 	h.t.Helper()
-	raw, _, err := p.Issue(client, org, env, "")
+	raw, _, err := p.Issue(token.Grant{ClientID: client, Org: org, Environment: env})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -367,7 +273,7 @@ type called struct {
 
 // call runs Identify with these Authorization headers.
 func (h *house) call(headers ...string) called {
-	x := &exchange.Exchange{ID: "r-2", Route: &catalog.Route{}}
+	x := &exchange.Exchange{ID: "r-2", Route: &catalog.Route{API: &catalog.API{ID: "orders"}}, Request: exchange.Request{Remote: netip.MustParseAddr("198.51.100.1")}}
 	for _, v := range headers {
 		x.Request.Header.Add("authorization", v)
 	}
@@ -494,7 +400,7 @@ func TestIdentifyRefusals(t *testing.T) {
 func TestRefusedTokensLookAlike(t *testing.T) {
 	t.Parallel()
 	h := newHouse(t)
-	raw, _, err := h.profile.Issue("nobody", "o1", ident.Live, "")
+	raw, _, err := h.profile.Issue(token.Grant{ClientID: "nobody", Org: "o1", Environment: ident.Live})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -542,10 +448,17 @@ func TestKeysAndMetadata(t *testing.T) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	want := `{"grant_types_supported":["client_credentials"],"issuer":"https://gw.example","jwks_uri":"https://gw.example/.well-known/jwks.json",` +
-		`"response_types_supported":[],"scopes_supported":["a:write","b:read"],"token_endpoint":"https://gw.example/oauth2/token",` +
-		`"token_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post"]}`
+		`"response_types_supported":[],"revocation_endpoint":"https://gw.example/oauth2/revoke","scopes_supported":["a:write","b:read"],` +
+		`"tls_client_certificate_bound_access_tokens":false,"token_endpoint":"https://gw.example/oauth2/token",` +
+		`"token_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post","private_key_jwt"],` +
+		`"token_endpoint_auth_signing_alg_values_supported":["ES256","PS256","EdDSA","RS256"]}`
 	if string(r.Body) != want {
 		t.Errorf("metadata\n got %s\nwant %s", r.Body, want)
+	}
+	h.oauth.MutualTLS = true
+	r, err = h.oauth.Metadata(context.Background(), x)
+	if err != nil || !strings.Contains(string(r.Body), `"private_key_jwt","tls_client_auth"]`) || !strings.Contains(string(r.Body), `bound_access_tokens":true`) {
+		t.Errorf("with client certificates: %s, %v", r.Body, err)
 	}
 }
 

@@ -2,67 +2,48 @@ package authn
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"log/slog"
-	"net/url"
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"portway/gateway/exchange"
+	"portway/internal/catalog"
 	"portway/internal/partner"
-	"portway/internal/secret"
 	"portway/internal/token"
 )
 
-// OAuth is the authorization server: client credentials (RFC 6749 section 4.4), its keys and its metadata.
+// OAuth is the authorization server: client credentials (RFC 6749 section 4.4), revocation (RFC 7009), its keys and its
+// metadata.
 type OAuth struct {
 	Profile   *token.Profile
 	Directory *partner.Directory
+	// Revocations keeps revoked tokens for all nodes; a partner.Store is one.
+	Revocations interface {
+		RevokeToken(ctx context.Context, t partner.RevokedToken) error
+	}
+	// Seen keeps what may be presented once, for all nodes: the ids of client assertions.
+	Seen token.Once
+	// MutualTLS says that the gateway asks for client certificates, so that clients can authenticate with one.
+	MutualTLS bool
 	Log       *slog.Logger
 }
 
-// maxForm is the largest token request that is read.
+// maxForm is the largest request that is read.
 const maxForm = 16 << 10
 
-// Token answers POST /oauth2/token. Refusals are RFC 6749 section 5.2 JSON, not problem details. An unknown
-// client, a wrong secret and a revoked credential are one answer.
+// Token answers POST /oauth2/token. Refusals are RFC 6749 section 5.2 JSON, not problem details.
 func (o *OAuth) Token(ctx context.Context, x *exchange.Exchange) (*exchange.Response, error) {
-	if x.MediaType != "application/x-www-form-urlencoded" {
-		return refuse(400, "invalid_request", "send application/x-www-form-urlencoded"), nil
+	form, refusal := o.form(x)
+	if refusal != nil {
+		return refusal, nil
 	}
-	if len(x.Body) > maxForm {
-		return refuse(400, "invalid_request", "the request is too large"), nil
+	c, refusal, err := o.authenticate(ctx, x, form)
+	if refusal != nil || err != nil {
+		return refusal, err
 	}
-	form, err := url.ParseQuery(string(x.Body))
-	if err != nil {
-		return refuse(400, "invalid_request", "the form is malformed"), nil
-	}
-	for _, v := range form {
-		if len(v) > 1 {
-			return refuse(400, "invalid_request", "a parameter is repeated"), nil
-		}
-	}
-	id, given, ok := clientAuthentication(x.Request.Header, form)
-	if !ok {
-		return refuse(400, "invalid_request", "authenticate by one HTTP Basic header or in the form, not in both"), nil
-	}
-	if o.Directory.Stale() {
-		return nil, unavailable()
-	}
-	caller, known := o.Directory.Client(id)
-	hash := strings.Repeat("0", 64) // an unknown client takes the same comparison
-	if known {
-		hash = caller.SecretHash
-	}
-	if match := secret.Matches(given, hash); !known || !match || usable(caller, o.Profile.Clock.Now()) != nil {
-		o.Log.InfoContext(ctx, "client refused", "request_id", x.ID, "known", known)
-		r := refuse(401, "invalid_client", "the client or its secret is not known here")
-		r.Header.Set("WWW-Authenticate", `Basic realm="portway"`)
-		return r, nil
-	}
-	x.Caller, x.Environment = caller, caller.Environment
 	switch form.Get("grant_type") {
 	case "client_credentials":
 	case "":
@@ -70,11 +51,23 @@ func (o *OAuth) Token(ctx context.Context, x *exchange.Exchange) (*exchange.Resp
 	default:
 		return refuse(400, "unsupported_grant_type", "only client_credentials is offered"), nil
 	}
+	caller, refusal := o.onBehalfOf(c.Caller, form.Get("organisation"))
+	if refusal != nil {
+		return refusal, nil
+	}
+	x.Caller = caller
 	scope, ok := capScopes(caller, form.Get("scope"))
 	if !ok {
 		return refuse(400, "invalid_scope", "a scope is not part of the application's subscriptions"), nil
 	}
-	raw, claims, err := o.Profile.Issue(caller.ClientID, caller.Org, caller.Environment, scope)
+	g := token.Grant{ClientID: caller.ClientID, Org: caller.Org, Environment: caller.Environment, Scope: scope, Lifetime: lifetime(x.Snapshot, caller)}
+	if caller.Vendor != nil {
+		g.Vendor = caller.Vendor.Org
+	}
+	if c.certificate != nil {
+		g.Certificate = token.CertificateThumbprint(c.certificate)
+	}
+	raw, claims, err := o.Profile.Issue(g)
 	if err != nil {
 		return nil, err
 	}
@@ -86,33 +79,70 @@ func (o *OAuth) Token(ctx context.Context, x *exchange.Exchange) (*exchange.Resp
 	return answer(200, body), nil
 }
 
-// clientAuthentication reads client_secret_basic or client_secret_post; ok is false when both are used. A header that
-// cannot be read names no client.
-func clientAuthentication(h exchange.Header, form url.Values) (id, given string, ok bool) {
-	id, given = form.Get("client_id"), form.Get("client_secret")
-	values := h.Values("Authorization")
-	if len(values) == 0 {
-		return id, given, true
+// onBehalfOf is for whom a token is asked: a vendor's application names an organisation that granted it access, any
+// other is for its own. Organisations that are unknown, granted nothing or are not active are one answer.
+func (o *OAuth) onBehalfOf(c *partner.Caller, slug string) (*partner.Caller, *exchange.Response) {
+	const code = "invalid_target" // RFC 8707 section 2
+	if c.Kind != partner.KindVendor {
+		if slug != "" && slug != c.OrgSlug {
+			return nil, refuse(400, code, "only a vendor's application acts for another organisation")
+		}
+		return c, nil
 	}
-	scheme, rest, _ := strings.Cut(values[0], " ")
-	if len(values) > 1 || !strings.EqualFold(scheme, "Basic") || given != "" {
-		return "", "", false
+	if slug == "" {
+		return nil, refuse(400, code, "name the organisation you act for in the parameter organisation")
 	}
-	b, err := base64.StdEncoding.DecodeString(rest)
+	if org, ok := o.Directory.OrgBySlug(slug); ok {
+		if acting, ok := o.Directory.Acting(c, org); ok && acting.Active {
+			return acting, nil
+		}
+	}
+	return nil, refuse(400, code, "that organisation grants this application no access")
+}
+
+// lifetime is the shortest that the plans of the caller's subscriptions give, zero when none says.
+func lifetime(s *catalog.Snapshot, c *partner.Caller) time.Duration {
+	var out time.Duration
+	for _, g := range c.Subscriptions {
+		if p := s.Plans[g.Plan]; p != nil && p.TokenLifetime > 0 && (out == 0 || p.TokenLifetime < out) {
+			out = p.TokenLifetime
+		}
+	}
+	return out
+}
+
+// Revoke answers POST /oauth2/revoke (RFC 7009): it voids an access token of the client that authenticates, on every
+// node. Any other token is answered alike, and nothing is done.
+func (o *OAuth) Revoke(ctx context.Context, x *exchange.Exchange) (*exchange.Response, error) {
+	form, refusal := o.form(x)
+	if refusal != nil {
+		return refusal, nil
+	}
+	c, refusal, err := o.authenticate(ctx, x, form)
+	if refusal != nil || err != nil {
+		return refusal, err
+	}
+	raw := form.Get("token")
+	if raw == "" {
+		return refuse(400, "invalid_request", "token is missing"), nil
+	}
+	done := &exchange.Response{Status: 200}
+	done.Header.Set("Cache-Control", "no-store")
+	claims, err := o.Profile.Verify(raw)
+	if err != nil || claims.ClientID != c.ClientID {
+		x.Note("no token of this client")
+		return done, nil
+	}
+	err = o.Revocations.RevokeToken(ctx, partner.RevokedToken{ID: claims.ID, Org: claims.Org, ClientID: claims.ClientID,
+		RevokedAt: o.Profile.Clock.Now().UnixMicro(), ExpiresAt: time.Unix(claims.Expires, 0).UnixMicro()})
 	if err != nil {
-		return "", "", true
+		return nil, err
 	}
-	user, pass, _ := strings.Cut(string(b), ":")
-	// RFC 6749 section 2.3.1: both parts are form-encoded before they go into the header.
-	user, errUser := url.QueryUnescape(user)
-	pass, errPass := url.QueryUnescape(pass)
-	if errUser != nil || errPass != nil {
-		return "", "", true
+	if err := o.Directory.Sync(ctx); err != nil { // it is kept; this node learns it a moment later
+		o.Log.WarnContext(ctx, "a revocation is not applied yet", "request_id", x.ID, "error", err.Error())
+		o.Directory.Hint()
 	}
-	if id != "" && id != user {
-		return "", "", false
-	}
-	return user, pass, true
+	return done, nil
 }
 
 // capScopes returns the scopes asked for, or all the caller has, once each; ok is false if one is not the caller's.
@@ -164,14 +194,21 @@ func (o *OAuth) Metadata(_ context.Context, x *exchange.Exchange) (*exchange.Res
 	}
 	sort.Strings(list)
 	issuer := o.Profile.Issuer
+	methods := []string{"client_secret_basic", "client_secret_post", "private_key_jwt"}
+	if o.MutualTLS {
+		methods = append(methods, "tls_client_auth")
+	}
 	body, err := json.Marshal(map[string]any{
 		"issuer":                                issuer,
 		"token_endpoint":                        issuer + "/oauth2/token",
+		"revocation_endpoint":                   issuer + "/oauth2/revoke",
 		"jwks_uri":                              issuer + "/.well-known/jwks.json",
 		"grant_types_supported":                 []string{"client_credentials"},
 		"response_types_supported":              []string{},
-		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post"},
-		"scopes_supported":                      list,
+		"token_endpoint_auth_methods_supported": methods,
+		"token_endpoint_auth_signing_alg_values_supported": []string{"ES256", "PS256", "EdDSA", "RS256"},
+		"tls_client_certificate_bound_access_tokens":       o.MutualTLS,
+		"scopes_supported": list,
 	})
 	if err != nil {
 		return nil, err

@@ -344,7 +344,11 @@ func TestOAuthRefusals(t *testing.T) {
 		status int
 		code   string
 	}{413: {400, "invalid_request"}, 415: {400, "invalid_request"}, 429: {429, "temporarily_unavailable"}, 500: {500, "server_error"}, 503: {503, "temporarily_unavailable"}} {
-		x := &exchange.Exchange{Route: &catalog.Route{Handler: "issueToken"}, Err: problem.New(problem.BodyMissing, "why"), Response: &exchange.Response{Status: status, Body: []byte("problem")}}
+		handler := "issueToken"
+		if status == 413 || status == 503 {
+			handler = "revokeToken"
+		}
+		x := &exchange.Exchange{Route: &catalog.Route{Handler: handler}, Err: problem.New(problem.BodyMissing, "why"), Response: &exchange.Response{Status: status, Body: []byte("problem")}}
 		x.Response.Header.Set("Retry-After", "1")
 		if err := (builtin.OAuthRefusals{}).Run(context.Background(), x); err != nil {
 			t.Fatal(err)

@@ -7,16 +7,16 @@ import (
 	"portway/gateway/exchange"
 )
 
-// OAuthRefusals is the stage that words refusals of the token endpoint as RFC 6749 section 5.2 asks, whoever
-// made them: clients of that endpoint read "error", not problem details.
+// OAuthRefusals is the stage that words refusals of the token and revocation endpoints as RFC 6749 section 5.2 asks,
+// whoever made them: clients of those endpoints read "error", not problem details.
 type OAuthRefusals struct{}
 
 // Name is "oauth-refusals".
 func (OAuthRefusals) Name() string { return "oauth-refusals" }
 
-// Run rewrites the body of a refusal of the token endpoint and keeps its headers.
+// Run rewrites the body of a refusal of those endpoints and keeps its headers.
 func (OAuthRefusals) Run(_ context.Context, x *exchange.Exchange) error {
-	if x.Err == nil || x.Route == nil || x.Route.Handler != "issueToken" {
+	if x.Err == nil || x.Route == nil || x.Route.Handler != "issueToken" && x.Route.Handler != "revokeToken" {
 		return nil
 	}
 	code := "invalid_request"

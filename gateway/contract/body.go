@@ -9,6 +9,7 @@ import (
 
 	"portway/gateway/exchange"
 	"portway/internal/problem"
+	"portway/internal/traffic"
 )
 
 // defaultBodyLimit is the cap of operations that name none: 1 MiB.
@@ -21,41 +22,43 @@ type Body struct{}
 // Name is "body".
 func (Body) Name() string { return "body" }
 
-// Run sets Body and MediaType, or refuses with accept.none, body.content_encoding, body.content_type,
-// body.too_large or body.missing.
+// Run sets Body, or Stream if the operation streams it, and MediaType, or refuses with accept.none,
+// body.content_encoding, body.content_type, body.too_large or body.missing. Of an observed API it refuses only an
+// encoded body, which would not pass as it came, and one that is too large.
 func (Body) Run(_ context.Context, x *exchange.Exchange) error {
 	if !acceptable(x.Request.Header.Values("Accept"), x.Route.Responses) {
-		return problem.New(problem.AcceptNone, "the operation answers with %s", strings.Join(x.Route.Responses, " or "))
+		if !observed(x, "accept", "wants a type the operation does not answer with") {
+			return problem.New(problem.AcceptNone, "the operation answers with %s", strings.Join(x.Route.Responses, " or "))
+		}
 	}
 	if !announced(x.Request.Header) {
-		if x.Route.BodyRequired {
-			return missing(x)
-		}
-		return nil
+		return absent(x)
 	}
-	if len(x.Route.Bodies) == 0 {
+	if len(x.Route.Bodies) == 0 && !x.Route.Observed() {
 		return problem.New(problem.BodyContentType, "the operation takes no body")
 	}
 	if e := x.Request.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return problem.New(problem.BodyEncoding, "send the body without Content-Encoding")
 	}
 	media, err := mediaType(x)
-	if err != nil {
+	if err != nil && !observed(x, "contentType", "has a media type the operation does not take") {
 		return err
 	}
 	limit := x.Route.BodyLimit
 	if limit == 0 {
 		limit = defaultBodyLimit
 	}
+	if x.Route.Stream.Up() {
+		x.MediaType = media
+		x.Stream, err = x.OpenBody(limit)
+		return err
+	}
 	body, err := x.ReadBody(limit)
 	if err != nil {
 		return err
 	}
 	if len(body) == 0 {
-		if x.Route.BodyRequired {
-			return missing(x)
-		}
-		return nil
+		return absent(x)
 	}
 	x.Body, x.MediaType = body, media
 	return nil
@@ -67,7 +70,20 @@ func announced(h exchange.Header) bool {
 	return length != "" && length != "0" || h.Get("Transfer-Encoding") != ""
 }
 
-func missing(x *exchange.Exchange) error {
+// observed counts what a call of an observed API breaks, which then passes; of any other it reports false.
+func observed(x *exchange.Exchange, keyword, message string) bool {
+	if !x.Route.Observed() {
+		return false
+	}
+	x.Break(traffic.Request, []problem.Violation{{In: "header", Keyword: keyword, Message: message}}, false)
+	return true
+}
+
+// absent decides about a call without a body.
+func absent(x *exchange.Exchange) error {
+	if !x.Route.BodyRequired || observed(x, "required", "must have a body") {
+		return nil
+	}
 	return problem.New(problem.BodyMissing, "the operation needs a body of type %s", strings.Join(bodyTypes(x), " or "))
 }
 
@@ -80,12 +96,12 @@ func bodyTypes(x *exchange.Exchange) []string {
 	return out
 }
 
-// mediaType returns the body's media type if the operation takes it in UTF-8.
+// mediaType returns the body's media type, with a refusal unless the operation takes it in UTF-8.
 func mediaType(x *exchange.Exchange) (string, error) {
-	refuse := func() (string, error) {
-		return "", problem.New(problem.BodyContentType, "the operation takes %s in UTF-8", strings.Join(bodyTypes(x), " or "))
-	}
 	media, params, err := mime.ParseMediaType(x.Request.Header.Get("Content-Type"))
+	refuse := func() (string, error) {
+		return media, problem.New(problem.BodyContentType, "the operation takes %s in UTF-8", strings.Join(bodyTypes(x), " or "))
+	}
 	if err != nil {
 		return refuse()
 	}

@@ -121,8 +121,9 @@ func TestMatch(t *testing.T) {
 		{"HEAD", "/orders/v3/ping", "", "route.method", "the operation has no such method (have POST)", "POST"},
 		{"GET", "/orders/v4/orders/SO-1", "", "version.unknown", `api "orders" has no version "v4" (have v1, v2, v3)`, ""},
 		{"GET", "/orders/v3/nothing", "", "route.unknown", `api "orders" version "v3" has no operation with this path`, ""},
-		{"GET", "/orders/vX/orders", "", "route.unknown", "no operation has this path", ""},
-		{"GET", "/orders/v99999/orders", "", "route.unknown", "no operation has this path", ""},
+		{"GET", "/orders/vX/orders", "", "version.unknown", `api "orders": the path names no version (have v1, v2, v3)`, ""},
+		{"GET", "/orders/v99999/orders", "", "version.unknown", `api "orders": the path names no version (have v1, v2, v3)`, ""},
+		{"GET", "/orders", "", "version.unknown", `api "orders": the path names no version (have v1, v2, v3)`, ""},
 		{"GET", "/nothing/v1", "", "route.unknown", "no operation has this path", ""},
 		{"GET", "/", "", "route.unknown", "no operation has this path", ""},
 	} {

@@ -1,5 +1,5 @@
 // Package contract holds a call to what the catalog says about its operation: which operation it is, who may
-// call it, what it may send, and what the version's lifecycle adds to the answer.
+// call it, what it may send, what a backend may answer, and what the version's lifecycle adds to the answer.
 package contract
 
 import (
@@ -19,11 +19,21 @@ type Match struct{}
 func (Match) Name() string { return "match" }
 
 // Run sets Route and PathParams, or refuses with route.unknown, version.unknown, route.method or
-// version.retired. HEAD is served wherever GET is.
+// version.retired. HEAD is served wherever GET is. Where a header chooses the version, the version is chosen first and
+// the operation among its own, so that versions with the same paths never answer for one another.
 func (Match) Run(_ context.Context, x *exchange.Exchange) error {
-	m := x.Snapshot.Match(x.Request.Method, x.Request.Path)
+	find := x.Snapshot.Match
+	api := x.Snapshot.ByHeader(x.Request.Path)
+	if api != nil {
+		v, err := named(api, x.Request.Header)
+		if err != nil {
+			return err
+		}
+		find = v.Match
+	}
+	m := find(x.Request.Method, x.Request.Path)
 	if m.Route == nil && x.Request.Method == "HEAD" {
-		if get := x.Snapshot.Match("GET", x.Request.Path); get.Route != nil {
+		if get := find("GET", x.Request.Path); get.Route != nil {
 			m = get
 		}
 	}
@@ -32,7 +42,10 @@ func (Match) Run(_ context.Context, x *exchange.Exchange) error {
 			allow := strings.Join(allowed(m.Allow), ", ")
 			p := problem.New(problem.RouteMethod, "the operation has no such method (have %s)", allow)
 			p.Header = [][2]string{{"Allow", allow}}
-			return p
+			return varies(p, api)
+		}
+		if api != nil {
+			return varies(problem.New(problem.RouteUnknown, "api %q has no operation with this path in the version its %s header names", api.ID, api.VersionHeader), api)
 		}
 		return unknown(x)
 	}
@@ -62,41 +75,9 @@ func allowed(methods []string) []string {
 	return out
 }
 
-// unknown tells an unknown version from an unknown path. Only what has the form of a version is repeated.
-func unknown(x *exchange.Exchange) error {
-	segments := strings.SplitN(strings.TrimPrefix(x.Request.Path, "/"), "/", 3)
-	if len(segments) < 2 || !isVersion(segments[1]) {
-		return problem.New(problem.RouteUnknown, "no operation has this path")
-	}
-	api, versions := x.Snapshot.Versions(x.Request.Path)
-	if api == nil {
-		return problem.New(problem.RouteUnknown, "no operation has this path")
-	}
-	for _, v := range versions {
-		if v == segments[1] {
-			return problem.New(problem.RouteUnknown, "api %q version %q has no operation with this path", api.ID, v)
-		}
-	}
-	p := problem.New(problem.VersionUnknown, "api %q has no version %q (have %s)", api.ID, segments[1], strings.Join(versions, ", "))
-	p.Extra = map[string]any{"versions": versions}
-	return p
-}
-
-// isVersion reports whether s is "v" and one to four digits.
-func isVersion(s string) bool {
-	if len(s) < 2 || len(s) > 5 || s[0] != 'v' {
-		return false
-	}
-	for i := 1; i < len(s); i++ {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	return true
-}
-
-// Lifecycle puts the lifecycle headers of the version on every answer of a matched operation: Deprecation
-// (RFC 9745), Sunset (RFC 8594) and Link.
+// Lifecycle puts what the version says on every answer of a matched operation: its lifecycle as Deprecation (RFC
+// 9745), Sunset (RFC 8594) and Link, and, where a header chose it, its name in that header and in Vary, so that no
+// cache gives one version's answer to a caller of another.
 type Lifecycle struct{}
 
 // Name is "lifecycle".
@@ -107,7 +88,12 @@ func (Lifecycle) Run(_ context.Context, x *exchange.Exchange) error {
 	if x.Route == nil || x.Response == nil {
 		return nil
 	}
-	for _, h := range x.Route.Version.Headers {
+	v := x.Route.Version
+	if header := v.API.VersionHeader; header != "" {
+		x.Response.Header.Set(header, v.Name)
+		x.Response.Header.Add("Vary", header)
+	}
+	for _, h := range v.Headers {
 		x.Response.Header.Add(h[0], h[1])
 	}
 	return nil
@@ -120,8 +106,8 @@ type Authorize struct{}
 func (Authorize) Name() string { return "authorize" }
 
 // Run sets Grant, or refuses with auth.environment_mismatch, auth.not_subscribed or auth.insufficient_scope.
-// A scope counts when the token has it and the subscription still gives it; a caller without a token, which
-// only open access has, has what its subscription gives.
+// A scope counts when the token has it and the subscription still gives it; a caller without a token, by API key or
+// open access, has what its subscription gives, and so has one whose external issuer knows no scopes.
 func (Authorize) Run(_ context.Context, x *exchange.Exchange) error {
 	if x.HostEnvironment != "" && x.Environment != "" && x.HostEnvironment != x.Environment {
 		return problem.New(problem.AuthEnvironment, "this host serves %s, the credential belongs to %s", x.HostEnvironment, x.Environment)
@@ -141,7 +127,7 @@ func (Authorize) Run(_ context.Context, x *exchange.Exchange) error {
 		return nil
 	}
 	for _, scope := range x.Route.Scopes {
-		if grant.Scopes[scope] && (x.Token.ID == "" || x.Token.Scopes[scope]) {
+		if grant.Scopes[scope] && (x.Token.ID == "" || x.Token.Unlimited || x.Token.Scopes[scope]) {
 			return nil
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"portway/internal/openapi"
 	"portway/internal/problem"
 	"portway/internal/schema"
+	"portway/internal/traffic"
 )
 
 // Validate checks parameters and body against the compiled contract and reports every violation at once.
@@ -21,9 +22,12 @@ func (Validate) Name() string { return "validate" }
 
 // Run sets Params, or refuses: with parameter.invalid (parameter.unknown, if nothing else is wrong) when a
 // parameter is, with body.malformed when only the body is and it is no strict JSON, with schema.violation
-// when only the body breaks its schema. The violations always list both.
+// when only the body breaks its schema. The violations always list both. Where the operation, or its policy for the
+// caller, is report-only, the call passes and what it broke is counted; what nobody could read is refused even then,
+// unless the API is observed. Run also finds the business numbers of the call.
 func (Validate) Run(_ context.Context, x *exchange.Exchange) error {
 	params, violations := parameters(x)
+	refer(x, params)
 	code := problem.ParameterInvalid
 	if len(violations) > 0 && all(violations, "undeclared") {
 		code = problem.ParameterUnknown
@@ -41,9 +45,23 @@ func (Validate) Run(_ context.Context, x *exchange.Exchange) error {
 		x.Params = params
 		return nil
 	}
+	report := x.Route.Observed() || x.Route.Reports(organisation(x)) && !malformed
+	x.Break(traffic.Request, violations, !report)
+	if report {
+		x.Params = params
+		return nil
+	}
 	p := problem.New(code, "%s", summary(len(violations)))
 	p.Violations = violations
 	return p
+}
+
+// organisation is the slug of the caller's, "" for nobody.
+func organisation(x *exchange.Exchange) string {
+	if x.Caller == nil {
+		return ""
+	}
+	return x.Caller.OrgSlug
 }
 
 func summary(n int) string {

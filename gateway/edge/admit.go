@@ -24,6 +24,8 @@ type Admit struct {
 	// Hosts are the host names served, in lower case, each with the environment it belongs to, "" for both.
 	// Empty means that any name is served.
 	Hosts map[string]ident.Environment
+	// Proxies are the peers whose X-Forwarded-For and X-Forwarded-Proto are believed.
+	Proxies ident.Proxies
 }
 
 // Name is "admit".
@@ -49,7 +51,7 @@ func (s *Admit) Run(ctx context.Context, x *exchange.Exchange) error {
 	if err != nil {
 		return err
 	}
-	x.Request.Header, x.Request.Host = fields, host
+	x.Request.Header, x.Request.Host = s.forwarded(x, fields), host
 	x.ClientRequestID = clientID(fields.Get("X-Request-Id"))
 	if m := x.Request.Method; m == "CONNECT" || m == "TRACE" {
 		p := problem.New(problem.RouteMethod, "the gateway serves no %s", m)
@@ -166,6 +168,34 @@ func plainLength(s string) bool {
 		}
 	}
 	return true
+}
+
+// forwarded takes the word of a trusted proxy about the client, and returns the headers without everything of that kind:
+// behind the edge there is one answer to who calls.
+func (s *Admit) forwarded(x *exchange.Exchange, fields exchange.Header) exchange.Header {
+	if peer := x.Request.Remote; s.Proxies.Trust(peer) {
+		x.Request.Remote = s.Proxies.Client(peer, fields.Values("X-Forwarded-For"))
+		if schemes := fields.Values("X-Forwarded-Proto"); len(schemes) > 0 {
+			last := schemes[len(schemes)-1]
+			x.Request.Secure = strings.EqualFold(strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:]), "https")
+		}
+	}
+	kept := fields[:0]
+	for _, f := range fields {
+		if !spokenByProxies(f[0]) {
+			kept = append(kept, f)
+		}
+	}
+	return kept
+}
+
+// spokenByProxies reports whether a header says who a client is, or what it asked for, in the name of a proxy.
+func spokenByProxies(name string) bool {
+	switch name = strings.ToLower(name); name {
+	case "forwarded", "x-real-ip", "client-cert", "client-cert-chain", "true-client-ip", "x-client-ip", "x-cluster-client-ip", "cf-connecting-ip":
+		return true
+	}
+	return strings.HasPrefix(name, "x-forwarded-") || name == "x-forwarded"
 }
 
 // headers refuses repetition of fields that mean one thing.

@@ -45,7 +45,7 @@ func reader(rc *fasthttp.RequestCtx) func(limit int64) ([]byte, error) {
 			return nil, tooLarge(limit)
 		case err != nil && isTimeout(err):
 			return nil, closing(problem.New(problem.HTTPTimeout, "the body did not arrive in time"))
-		case err != nil || declared > 0 && n < declared:
+		case err != nil || declared > 0 && n < declared || declared < 0 && stopped(rc.Conn()):
 			return nil, closing(problem.New(problem.HTTPFraming, "the body's framing is broken"))
 		}
 		return buffer.Bytes(), nil

@@ -5,6 +5,7 @@ package edge
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,8 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -33,23 +36,41 @@ type Options struct {
 	Snapshot func() *catalog.Snapshot
 	Clock    ident.Clock
 	Log      *slog.Logger
-	// ReadTimeout is for a whole request, body included, 30 s by default; a slower one is answered 408.
+	// Refused is told of every refusal outside the pipeline; nil for nobody.
+	Refused func(*problem.Error)
+	// TLS serves HTTPS when it is set.
+	TLS *tls.Config
+	// Proxies may have any number of connections; MaxConnections is for every other address, 0 for no limit.
+	Proxies        ident.Proxies
+	MaxConnections int
+	// HeaderTimeout is for the head of a request, 5 s by default and at most ReadTimeout; a slower one is answered 408.
+	HeaderTimeout time.Duration
+	// ReadTimeout is for a body, 30 s by default; a slower one is answered 408.
 	ReadTimeout time.Duration
 	// WriteTimeout is for the whole answer, 30 s by default.
 	WriteTimeout time.Duration
-	// IdleTimeout is between requests of a connection, 75 s by default.
+	// IdleTimeout is between requests of a connection, 60 s by default.
 	IdleTimeout time.Duration
+	// DrainGrace is how long Shutdown leaves connections open that a next request may be on its way on, 500 ms by default.
+	DrainGrace time.Duration
 }
 
 // Server serves the gateway on any number of listeners.
 type Server struct {
-	app   *fiber.App
-	inner fasthttp.RequestHandler
-	o     Options
+	app      *fiber.App
+	inner    fasthttp.RequestHandler
+	o        Options
+	draining atomic.Bool
+
+	mu        sync.Mutex
+	listeners []net.Listener
 }
 
 // New returns a Server that takes every request through the pipeline.
 func New(o Options) *Server {
+	o.ReadTimeout = orDefault(o.ReadTimeout, 30*time.Second)
+	o.HeaderTimeout = min(orDefault(o.HeaderTimeout, 5*time.Second), o.ReadTimeout)
+	o.DrainGrace = orDefault(o.DrainGrace, 500*time.Millisecond)
 	s := &Server{o: o}
 	s.app = fiber.New(fiber.Config{
 		DisableStartupMessage:        true,
@@ -58,9 +79,9 @@ func New(o Options) *Server {
 		DisablePreParseMultipartForm: true,
 		StreamRequestBody:            true,
 		ReadBufferSize:               HeaderBytes,
-		ReadTimeout:                  orDefault(o.ReadTimeout, 30*time.Second),
+		ReadTimeout:                  o.HeaderTimeout,
 		WriteTimeout:                 orDefault(o.WriteTimeout, 30*time.Second),
-		IdleTimeout:                  orDefault(o.IdleTimeout, 75*time.Second),
+		IdleTimeout:                  orDefault(o.IdleTimeout, 60*time.Second),
 		ErrorHandler: func(c *fiber.Ctx, err error) error {
 			s.refuse(c.Context(), problem.Wrap(problem.Internal, err, "the gateway failed; the request id names this call in our log"))
 			return nil
@@ -76,6 +97,10 @@ func New(o Options) *Server {
 	server.ErrorHandler = s.parserError
 	server.SecureErrorLogMessage = true
 	server.CloseOnShutdown = true
+	server.Logger = quiet{o.Log}
+	server.HeaderReceived = func(*fasthttp.RequestHeader) fasthttp.RequestConfig {
+		return fasthttp.RequestConfig{ReadTimeout: o.ReadTimeout}
+	}
 	return s
 }
 
@@ -85,12 +110,6 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 	}
 	return d
 }
-
-// Serve answers requests until the listener closes; it returns nil after Shutdown.
-func (s *Server) Serve(ln net.Listener) error { return s.app.Listener(ln) }
-
-// Shutdown stops taking requests and returns when those in flight are answered, or with ctx's error.
-func (s *Server) Shutdown(ctx context.Context) error { return s.app.ShutdownWithContext(ctx) }
 
 // guard is outermost: whatever panics below, the caller gets a problem and the process lives. Methods that
 // the framework does not know skip it, because it answers them with a text of its own.
@@ -122,12 +141,23 @@ func (s *Server) serve(rc *fasthttp.RequestCtx) {
 		Received: s.o.Clock.Now(),
 		Snapshot: s.o.Snapshot(),
 		ReadBody: reader(rc),
+		OpenBody: s.opener(rc),
 	}
 	x.Request.Method = string(rc.Method())
 	x.Request.Remote = remote(rc.RemoteAddr())
+	x.Request.PeerCertificate, x.Request.Secure = peer(rc)
 	ctx := context.WithValue(context.Background(), wireKey{}, &w)
 	s.o.Pipeline.Run(ctx, x)
+	if x.Response.Stream == nil && unread(x) {
+		x.Response.Header.Set("Connection", "close")
+	}
 	respond(rc, x.Response)
+	if x.Response.Stream != nil {
+		s.stream(ctx, rc, x)
+	}
+	if s.draining.Load() {
+		rc.Response.SetConnectionClose()
+	}
 }
 
 func remote(a net.Addr) netip.Addr {
@@ -167,6 +197,9 @@ func headFault(raw string) *problem.Error {
 
 // refuse answers a problem outside the pipeline and closes the connection.
 func (s *Server) refuse(rc *fasthttp.RequestCtx, p *problem.Error) {
+	if s.o.Refused != nil {
+		s.o.Refused(p)
+	}
 	id := ident.NewID(s.o.Clock)
 	cause := ""
 	if p.Code == problem.Internal && p.Cause != nil {

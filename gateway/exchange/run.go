@@ -30,8 +30,13 @@ type Pipeline struct {
 }
 
 // Run takes an exchange through the stages and leaves a complete Response on it. It never panics: a
-// panicking stage is an internal problem, and the process lives.
+// panicking stage is an internal problem, and the process lives. After a streamed answer Complete follows.
 func (p *Pipeline) Run(ctx context.Context, x *Exchange) {
+	defer func() {
+		if x.Response == nil || x.Response.Stream == nil {
+			p.release(ctx, x)
+		}
+	}()
 	err := p.stages(ctx, x, p.Inbound, true)
 	if err == nil && x.Response == nil {
 		if err = p.dispatch(ctx, x); err == nil {
@@ -47,7 +52,7 @@ func (p *Pipeline) Run(ctx context.Context, x *Exchange) {
 		}
 	}
 	x.Response.Header.Set("X-Request-Id", x.ID)
-	if p.Finish != nil {
+	if p.Finish != nil && x.Response.Stream == nil {
 		p.finish(ctx, x)
 	}
 }
@@ -106,6 +111,11 @@ func (p *Pipeline) stage(ctx context.Context, x *Exchange, s Stage) (err error) 
 func (p *Pipeline) refuse(x *Exchange, err error) {
 	e := problem.From(err)
 	x.Err = e
+	if x.Response != nil && x.Response.Stream != nil {
+		if err := x.Response.Stream.Close(); err != nil {
+			p.Log.Warn("a replaced answer did not close", "request_id", x.ID, "error", err.Error())
+		}
+	}
 	if e.Cause != nil || e.Status() >= 500 {
 		cause := ""
 		if e.Cause != nil {
@@ -134,6 +144,21 @@ func (p *Pipeline) finish(ctx context.Context, x *Exchange) {
 	if err := p.Finish(ctx, x); err != nil {
 		p.Log.ErrorContext(ctx, "call not recorded", "request_id", x.ID, "error", err.Error())
 	}
+}
+
+// release gives back what stages hold, each whether or not another fails.
+func (p *Pipeline) release(ctx context.Context, x *Exchange) {
+	for i := len(x.releases) - 1; i >= 0; i-- {
+		func() {
+			defer func() {
+				if r := recover(); r != nil {
+					p.Log.ErrorContext(ctx, "panic", "request_id", x.ID, "stage", "release", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+				}
+			}()
+			x.releases[i]()
+		}()
+	}
+	x.releases = nil
 }
 
 // Took is how long the exchange has taken so far.

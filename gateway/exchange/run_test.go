@@ -242,3 +242,28 @@ func TestHeader(t *testing.T) {
 		t.Errorf("after Set %v", h)
 	}
 }
+
+// What a stage holds is given back once, last first, after everything else, whatever becomes of the call and of what
+// else is given back.
+func TestOnEnd(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string]func(x *Exchange) error{
+		"answered": nil, "refused": fails(problem.RateExceeded), "panicked": func(*Exchange) error { panic("kaboom") },
+	} {
+		var b *bench
+		var ended []string
+		b = newBench(map[string]func(x *Exchange) error{"in2": do, "in1": func(x *Exchange) error {
+			x.OnEnd(func() { ended = append(ended, "first") })
+			x.OnEnd(func() { ended = append(ended, "second"); panic("kaboom") })
+			x.OnEnd(func() { ended = append(ended, "third after "+b.ran[len(b.ran)-1]) })
+			return nil
+		}})
+		b.call(catalog.Proxy)
+		if got := strings.Join(ended, ", "); got != "third after finish, second, first" {
+			t.Errorf("%s: %s", name, got)
+		}
+		if !strings.Contains(b.logs.String(), `"stage":"release"`) {
+			t.Errorf("%s: the log does not tell of the panic:\n%s", name, b.logs.String())
+		}
+	}
+}

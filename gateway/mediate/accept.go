@@ -36,7 +36,7 @@ func (s *Accept) Run(ctx context.Context, x *exchange.Exchange) error {
 	call := intake.Call{
 		RequestID: x.ID, Org: x.Caller.Org, OrgSlug: x.Caller.OrgSlug, Application: x.Caller.Application,
 		AppSlug: x.Caller.AppSlug, Environment: x.Environment, Route: x.Route, Path: path, Params: x.Params,
-		Body: x.Body, ContentType: x.MediaType, IdempotencyKey: x.Request.Header.Get("Idempotency-Key"), Snapshot: x.Snapshot,
+		Body: x.Body, ContentType: x.MediaType, Key: x.Key, Snapshot: x.Snapshot,
 	}
 	take := s.Intake.JSON
 	if x.Route.Handler == "receiveX12" {

@@ -10,6 +10,7 @@ import (
 	"portway/gateway/exchange"
 	"portway/internal/mapping"
 	"portway/internal/problem"
+	"portway/internal/traffic"
 )
 
 // request maps the caller's document. Every place that cannot be mapped is a violation of the caller's.
@@ -36,9 +37,15 @@ func response(ctx context.Context, x *exchange.Exchange, m *mapping.Mapping, inp
 		return nil, tooLate()
 	}
 	if len(violations) > 0 || r == nil {
+		lied(x, "mapping", "cannot be put into the words of the contract")
 		return nil, problem.Wrap(problem.BackendBadAnswer, fmt.Errorf("%v", violations), "the answer of backend %q cannot be put into our words", x.Backend.ID)
 	}
 	return json.Marshal(r.Data)
+}
+
+// lied counts an answer that breaks the contract before it could be held to it.
+func lied(x *exchange.Exchange, keyword, message string) {
+	x.Break(traffic.Response, []problem.Violation{{Keyword: keyword, Message: message}}, true)
 }
 
 // late reports whether a mapping was stopped by its deadline: our load, not the document's fault.

@@ -22,8 +22,8 @@ type Inbound struct{}
 // Name is "mediate".
 func (Inbound) Name() string { return "mediate" }
 
-// Run sets Backend, Call and Upstream, or refuses with backend.unknown or mapping.failed. The URL is built
-// from the backend's address, a template of the catalog and re-encoded parameters, and from nothing else.
+// Run sets Backend, Call and Upstream, or refuses with backend.unknown or mapping.failed. The address is built
+// from the backend's, a template of the catalog and re-encoded parameters, and from nothing else.
 func (Inbound) Run(ctx context.Context, x *exchange.Exchange) error {
 	if x.Route.Dispatch != catalog.Proxy {
 		return nil
@@ -46,7 +46,7 @@ func (Inbound) Run(ctx context.Context, x *exchange.Exchange) error {
 	if err != nil {
 		return err
 	}
-	up := &exchange.UpstreamRequest{Method: x.Route.Method, URL: u, ContentType: x.Request.Header.Get("Content-Type"),
+	up := &exchange.UpstreamRequest{Method: x.Route.Method, Path: u, ContentType: x.Request.Header.Get("Content-Type"),
 		Accept: x.Request.Header.Get("Accept"), Body: body, Input: input}
 	if x.Call.Method != "" {
 		up.Method = x.Call.Method
@@ -54,7 +54,7 @@ func (Inbound) Run(ctx context.Context, x *exchange.Exchange) error {
 	if len(line) > 1 && len(body) > 0 {
 		up.ContentType = "application/json"
 	}
-	if len(body) == 0 {
+	if len(body) == 0 && x.Stream == nil {
 		up.ContentType = ""
 	}
 	if x.Call.Request != nil {
@@ -79,7 +79,7 @@ func inputOf(x *exchange.Exchange) (map[string]any, error) {
 			m[name] = value
 		}
 	}
-	if len(x.Body) > 0 && isJSON(x.MediaType) {
+	if len(x.Body) > 0 && isJSON(x.MediaType) && !x.Route.Observed() {
 		body, err := schema.Decode(x.Body, schema.Limits{})
 		if err != nil {
 			return nil, problem.Wrap(problem.BodyMalformed, err, "the body is not strict JSON")
@@ -179,7 +179,7 @@ func at(v any, pointer string) any {
 	return v
 }
 
-// address is the URL of the call at the backend.
+// address is the path and query of the call below the backend's address.
 func address(x *exchange.Exchange, own string) (string, error) {
 	parameters, err := decoded(x.PathParams)
 	if err != nil {
@@ -203,11 +203,10 @@ func address(x *exchange.Exchange, own string) (string, error) {
 	} else if query, err = templated(x, values); err != nil {
 		return "", err
 	}
-	u := x.Backend.URLs[x.Environment] + path
 	if query != "" {
-		u += "?" + query
+		path += "?" + query
 	}
-	return u, nil
+	return path, nil
 }
 
 // decoded decodes path parameters.

@@ -41,7 +41,7 @@ func TestAnOlderVersionIsServedByTheNext(t *testing.T) {
 	if p := inbound(t, x); p != nil {
 		t.Fatal(p, p.Violations)
 	}
-	if u := x.Upstream; u.URL != "http://alpha:1/api/v1/labels" || !jsonEqual(t, u.Body, `{"ref":"K1","account":"AC-1"}`) {
+	if u := x.Upstream; where(x) != "http://alpha:1/api/v1/labels" || !jsonEqual(t, u.Body, `{"ref":"K1","account":"AC-1"}`) {
 		t.Errorf("got %+v %s", u, u.Body)
 	}
 	x.Response = &exchange.Response{Status: 201, Body: []byte(`{"labelId":"L1"}`)}

@@ -2,15 +2,18 @@ package upstream_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	"portway/gateway/exchange"
 	"portway/gateway/upstream"
 	"portway/internal/catalog"
+	"portway/internal/catalog/egress"
 	"portway/internal/ident"
 	"portway/internal/outbound"
 	"portway/internal/partner"
@@ -22,7 +25,8 @@ func prepared(url string) *exchange.Exchange {
 	x := &exchange.Exchange{ID: "r1", Environment: ident.Sandbox, Route: &catalog.Route{Timeout: 5 * time.Second},
 		Caller:  &partner.Caller{OrgSlug: "harbor", Application: "a1"},
 		Backend: &catalog.Backend{ID: "erp", URLs: map[ident.Environment]string{ident.Sandbox: url}}}
-	x.Upstream = &exchange.UpstreamRequest{Method: "POST", URL: url + "/o", ContentType: "application/json", Accept: "application/json", Body: []byte("{}")}
+	x.Upstream = &exchange.UpstreamRequest{Method: "POST", Path: "/o", ContentType: "application/json", Accept: "application/json", Body: []byte("{}")}
+	x.Upstream.Key = `"fedcba9876543210"`
 	for _, h := range [][2]string{{"Authorization", "Bearer secret"}, {"Cookie", "a=b"}, {"X-Forwarded-For", "1.2.3.4"}, {"Forwarded", "for=1.2.3.4"},
 		{"Portway-Organisation", "spoofed"}, {"X-Request-Id", "spoofed"}, {"Connection", "X-Test"}, {"X-Test", "1"}, {"TE", "trailers"},
 		{"Accept-Language", "de"}, {"Idempotency-Key", `"0123456789abcdef"`}} {
@@ -32,7 +36,7 @@ func prepared(url string) *exchange.Exchange {
 }
 
 func send(x *exchange.Exchange) error {
-	s := &upstream.Send{Client: outbound.NewClient(func(string) string { return "" }), Clock: ident.System{}}
+	s := &upstream.Send{Client: outbound.NewClient(outbound.Options{Getenv: func(string) string { return "" }}), Clock: ident.System{}}
 	return s.Run(context.Background(), x)
 }
 
@@ -51,17 +55,27 @@ func TestHeadersAreAllowedOneByOneBothWays(t *testing.T) {
 		}
 	}))
 	defer s.Close()
-	x := prepared(s.URL)
-	if err := send(x); err != nil {
-		t.Fatal(err)
+	for _, stream := range []egress.Stream{"", "up", "down", "both"} {
+		x := prepared(s.URL)
+		if x.Route.Stream = stream; stream.Up() {
+			x.Upstream.Body, x.Stream = nil, exchange.NewStream(io.NopCloser(strings.NewReader("{}")), 2)
+		}
+		if err := send(x); err != nil {
+			t.Fatal(err)
+		}
+		checkHeaders(t, x, got)
 	}
+}
+
+func checkHeaders(t *testing.T, x *exchange.Exchange, got http.Header) {
+	t.Helper()
 	for _, name := range []string{"Authorization", "Cookie", "X-Forwarded-For", "Forwarded", "X-Test", "Te", "Connection"} {
 		if got.Get(name) != "" {
 			t.Errorf("%s reached the backend", name)
 		}
 	}
 	for name, want := range map[string]string{"Portway-Organisation": "harbor", "Portway-Application": "a1", "Portway-Environment": "sandbox",
-		"X-Request-Id": "r1", "Accept-Language": "de", "Idempotency-Key": `"0123456789abcdef"`} {
+		"X-Request-Id": "r1", "Accept-Language": "de", "Idempotency-Key": `"fedcba9876543210"`} {
 		if v := got.Values(name); len(v) != 1 || v[0] != want {
 			t.Errorf("%s is %q, want %q", name, v, want)
 		}
@@ -96,6 +110,29 @@ func TestTheShorterTimeoutCounts(t *testing.T) {
 		}
 		if x.UpstreamTook < 90*time.Millisecond || x.UpstreamTook > 5*time.Second {
 			t.Errorf("%v: took %s", c, x.UpstreamTook)
+		}
+	}
+}
+
+// What was not asked for cannot be read by the caller: the header that would say so is not passed on.
+func TestAnotherContentCodingIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	for coding, ok := range map[string]bool{"gzip": false, "br": false, "identity": true, "": true} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if w.Header().Set("Content-Encoding", coding); coding == "" {
+				w.Header().Del("Content-Encoding")
+			}
+			if r.Header.Get("Accept-Encoding") != "" {
+				t.Error("a coding was asked for")
+			}
+		}))
+		defer s.Close()
+		for _, stream := range []egress.Stream{"", "down"} {
+			x := prepared(s.URL)
+			x.Route.Stream = stream
+			if err := send(x); (err == nil) != ok || err != nil && !problem.Is(err, problem.BackendBadAnswer) {
+				t.Errorf("%q, stream %q: %v", coding, stream, err)
+			}
 		}
 	}
 }

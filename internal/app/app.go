@@ -10,12 +10,14 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
 	"portway/internal/app/story"
 	"portway/internal/config"
 	"portway/internal/ident"
+	"portway/internal/partner"
 )
 
 // Version is what "portway version" prints.
@@ -25,6 +27,8 @@ type commands struct {
 	Serve   config.Settings `cmd:"" help:"Run the gateway and the portal."`
 	Check   checkCommand    `cmd:"" help:"Check a contract or an installation folder without serving it."`
 	Demo    demoCommand     `cmd:"" help:"Play one order against a running portway serve --demo and show each step."`
+	Health  healthCommand   `cmd:"" help:"Ask a running portway serve whether it is ready; fails with the reasons when it is not."`
+	Key     keyCommand      `cmd:"" help:"Make an API key for a credential of kind api_key. It is shown once; put it where the partner file's key: points, and give it to the partner."`
 	Version struct{}        `cmd:"" help:"Print the version."`
 }
 
@@ -38,13 +42,32 @@ type demoCommand struct {
 	ReadyFile string `name:"ready-file" default:"./data/ready.json" placeholder:"PATH" help:"The ready file of the running program."`
 }
 
+// sameSignal is how close two signals are one.
+const sameSignal = 500 * time.Millisecond
+
 // errReported is an error that was already reported in full.
 var errReported = errors.New("failed")
 
 // Main runs the program and returns its exit code: 0 done, 1 failed. Problems go to stderr, one line each.
 func Main(args []string, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() {
+		<-signals
+		first := time.Now()
+		cancel()
+		for range signals {
+			// Whoever says it twice does not want to wait; what was acknowledged is on disk. Some tools signal a process
+			// and its group, which is once.
+			if time.Since(first) > sameSignal {
+				fmt.Fprintln(stderr, "portway: a second signal: ended at once")
+				os.Exit(1)
+			}
+		}
+	}()
 	return Run(ctx, args, os.LookupEnv, stdout, stderr)
 }
 
@@ -97,6 +120,10 @@ func run(ctx context.Context, args []string, lookup func(string) (string, bool),
 		return check(&c.Check, stdout)
 	case "demo":
 		return story.Play(ctx, c.Demo.ReadyFile, ident.System{}, stdout)
+	case "health":
+		return health(ctx, &c.Health, stdout)
+	case "key":
+		fmt.Fprintln(stdout, partner.NewAPIKey(c.Key.Environment))
 	case "version":
 		fmt.Fprintln(stdout, "portway "+Version)
 	}

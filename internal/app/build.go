@@ -18,10 +18,15 @@ import (
 	"portway/gateway/mediate"
 	"portway/gateway/throttle"
 	"portway/gateway/upstream"
+	"portway/internal/app/certs"
+	"portway/internal/app/observe"
 	"portway/internal/catalog"
+	"portway/internal/cluster"
 	"portway/internal/config"
+	"portway/internal/datafile"
 	"portway/internal/delivery"
 	"portway/internal/delivery/backend"
+	"portway/internal/idempotent"
 	"portway/internal/ident"
 	"portway/internal/intake"
 	"portway/internal/openapi"
@@ -32,6 +37,7 @@ import (
 	"portway/internal/store/eventdb"
 	"portway/internal/store/partnerdb"
 	"portway/internal/store/trafficdb"
+	"portway/internal/telemetry"
 	"portway/internal/token"
 	"portway/internal/traffic"
 	"portway/policies"
@@ -47,12 +53,27 @@ type program struct {
 	clock     ident.Clock
 	listeners map[string]net.Listener
 
+	metrics      *telemetry.Metrics
+	health       *telemetry.Health
+	accessLog    *telemetry.File                // nil without
+	certificates map[string]*certs.Certificates // by listener, nil without TLS
+	files        *datafile.Watch                // of what a reload reads
+	reload       reload
+	hup          chan os.Signal
+	gateway      *gateway.Gateway
+
 	db        *store.DB
 	partners  *partnerdb.Store
 	directory *partner.Directory
-	snapshot  *catalog.Snapshot
+	catalogue *catalog.Holder
 	worker    *delivery.Worker
 	recorder  *traffic.Recorder
+	backends  *outbound.Client
+	sweeper   *idempotent.Sweeper
+	redis     *cluster.Redis // nil without
+	quotas    *cluster.Quotas
+	ring      *token.KeyRing
+	verifier  *token.Verifier
 	servers   []server
 
 	gatewayURL, portalURL string
@@ -71,6 +92,11 @@ func (p *program) close() {
 			ln.Close()
 		}
 	}
+	if p.redis != nil {
+		if err := p.redis.Close(); err != nil {
+			p.log.Error("redis did not close", "error", err.Error())
+		}
+	}
 	if p.db != nil {
 		if err := p.db.Close(); err != nil {
 			p.log.Error("the database did not close", "error", err.Error())
@@ -81,14 +107,20 @@ func (p *program) close() {
 // build makes every room in order of need.
 func (p *program) build(ctx context.Context) error {
 	s := p.settings
-	p.gatewayURL = firstOf(s.GatewayURL, address(p.listeners["gateway"]))
-	p.portalURL = firstOf(s.PortalURL, address(p.listeners["portal"]))
+	if err := p.openTLS(); err != nil {
+		return err
+	}
+	p.gatewayURL = firstOf(s.GatewayURL, p.address("gateway"))
+	p.portalURL = firstOf(s.PortalURL, p.address("portal"))
 	if err := p.openStore(ctx); err != nil {
 		return err
 	}
-	if err := p.loadCatalog(); err != nil {
+	p.files = datafile.NewWatch(p.watched()...)
+	snap, err := p.loadCatalogue()
+	if err != nil {
 		return err
 	}
+	p.catalogue = catalog.NewHolder(snap)
 	p.partners = partnerdb.New(p.db, p.clock)
 	if err := p.seed(ctx); err != nil {
 		return err
@@ -106,7 +138,7 @@ func (p *program) build(ctx context.Context) error {
 }
 
 func (p *program) openStore(ctx context.Context) error {
-	opts := store.Options{Dir: p.settings.Data, Clock: p.clock, Log: p.log}
+	opts := store.Options{Dir: p.settings.Data, Clock: p.clock, Log: p.log, Grouped: p.metrics.Group}
 	if p.settings.Database != "" {
 		url, err := secret.Resolve(p.settings.Database, p.getenv)
 		if err != nil {
@@ -145,7 +177,7 @@ func (p *program) resolveURL(ref string) (string, error) {
 		if ln == nil {
 			return "", fmt.Errorf("%q is served by --demo only", ref)
 		}
-		return address(ln), nil
+		return p.address(name), nil
 	}
 	if secret.IsReference(ref) {
 		v, err := secret.Resolve(ref, p.getenv)
@@ -157,16 +189,16 @@ func (p *program) resolveURL(ref string) (string, error) {
 // specAPI is the id of the API that --spec serves.
 const specAPI = "spec"
 
-func (p *program) loadCatalog() error {
+// loadCatalogue builds a snapshot from the files as they are now; nothing of it is in force yet.
+func (p *program) loadCatalogue() (*catalog.Snapshot, error) {
 	src := p.sources()
 	if p.settings.Spec == "" {
 		snap, problems := catalog.Load(src)
-		p.snapshot = snap
-		return problems.Err()
+		return snap, problems.Err()
 	}
 	doc, findings, err := readSpec(p.settings.Spec, nil)
 	if err != nil {
-		return fmt.Errorf("spec: %w", err)
+		return nil, fmt.Errorf("spec: %w", err)
 	}
 	warnings := 0
 	for _, f := range findings {
@@ -177,14 +209,26 @@ func (p *program) loadCatalog() error {
 		}
 	}
 	if len(doc.Operations) == 0 {
-		return fmt.Errorf("spec: %s has no operation that can be served; see portway check --spec %s", p.settings.Spec, p.settings.Spec)
+		return nil, fmt.Errorf("spec: %s has no operation that can be served; see portway check --spec %s", p.settings.Spec, p.settings.Spec)
 	}
 	snap, problems := catalog.Single(src, specAPI, p.settings.Backend, "standard", doc)
-	p.snapshot = snap
 	if err := problems.Err(); err != nil {
-		return err
+		return nil, err
 	}
 	p.log.Info("contract loaded", "title", doc.Title, "operations", len(doc.Operations), "warnings", warnings+len(snap.Warnings))
+	return snap, nil
+}
+
+// partnerFiles is where partner files are: of the installation folder, else of the example set; nil for none.
+func (p *program) partnerFiles() fs.FS {
+	switch s := p.settings; {
+	case s.Spec != "":
+		return nil
+	case s.Config != "":
+		return os.DirFS(filepath.Join(s.Config, "policies"))
+	case s.Demo:
+		return policies.Files
+	}
 	return nil
 }
 
@@ -195,19 +239,8 @@ func (p *program) seed(ctx context.Context) error {
 		p.client = &clientCredential{ClientID: id, Secret: given, Environment: ident.Live}
 		return err
 	}
-	var files fs.FS
-	switch {
-	case p.settings.Config != "":
-		files = os.DirFS(filepath.Join(p.settings.Config, "policies"))
-	case p.settings.Demo:
-		files = policies.Files
-	default:
+	if p.partnerFiles() == nil {
 		return nil
-	}
-	bundles, problems := readPartners(files)
-	problems = append(problems, checkPartners(bundles, p.snapshot)...)
-	if err := problems.Err(); err != nil {
-		return err
 	}
 	if p.settings.Demo {
 		abs, err := filepath.Abs(filepath.Join(p.settings.Data, "demo-credentials.json"))
@@ -215,19 +248,12 @@ func (p *program) seed(ctx context.Context) error {
 			return err
 		}
 		p.credentialsPath = abs
-		if p.credentials, err = seedDemo(bundles, abs); err != nil {
-			return err
-		}
 	}
-	for _, b := range bundles {
-		if err := resolveSecrets(b, p.getenv); err != nil {
-			return err
-		}
-		if err := p.partners.Apply(ctx, b); err != nil {
-			return err
-		}
+	changed, err := p.changedPartners(p.catalogue.Current())
+	if err != nil {
+		return err
 	}
-	return nil
+	return p.applyPartners(ctx, changed)
 }
 
 // tokens opens the key ring, whose key is sealed in the database, and the key of cursors.
@@ -241,7 +267,8 @@ func (p *program) tokens(ctx context.Context) (*token.Profile, *ident.Cursors, e
 		return nil, nil, fmt.Errorf("seal-key: %w", err)
 	}
 	keeper := store.NewSettings(p.db)
-	ring, err := token.OpenKeyRing(ctx, keeper, sealer)
+	p.ring, err = token.OpenKeyRing(ctx, token.RingOptions{Keeper: keeper, Sealer: sealer, Clock: p.clock, Log: p.log,
+		Lifetime: p.settings.TokenLifetime, Every: p.settings.KeyRotation})
 	if err != nil {
 		return nil, nil, fmt.Errorf("seal-key: %w", err)
 	}
@@ -258,8 +285,14 @@ func (p *program) tokens(ctx context.Context) (*token.Profile, *ident.Cursors, e
 	if err != nil {
 		return nil, nil, err
 	}
-	return &token.Profile{Issuer: p.gatewayURL, Audience: p.gatewayURL, Lifetime: p.settings.TokenLifetime, Ring: ring, Clock: p.clock},
-		ident.NewCursors(key), nil
+	profile := &token.Profile{Issuer: p.gatewayURL, Audience: p.gatewayURL, Lifetime: p.settings.TokenLifetime, Ring: p.ring, Clock: p.clock}
+	p.verifier = token.NewVerifier(token.VerifierOptions{Own: profile, Log: p.log, Cache: p.settings.TokenCache})
+	p.catalogue.Subscribe(func(_, next *catalog.Snapshot) {
+		if err := p.verifier.Apply(next.Issuers); err != nil { // the catalogue has checked them
+			p.log.Error("external issuers not applied; the old ones stay", "error", err.Error())
+		}
+	})
+	return profile, ident.NewCursors(key), nil
 }
 
 // buildServers wires the request path, the deliveries and the portal.
@@ -268,35 +301,81 @@ func (p *program) buildServers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	current := func() *catalog.Snapshot { return p.snapshot }
+	keys, err := p.openKeys(ctx)
+	if err != nil {
+		return err
+	}
+	limits, err := p.openLimits(ctx)
+	if err != nil {
+		return err
+	}
+	current := p.catalogue.Current
+	p.backends = outbound.NewClient(outbound.Options{Getenv: p.getenv, Clock: p.clock, Metrics: observe.Backends{Metrics: p.metrics}, Log: p.log})
+	p.catalogue.Subscribe(func(_, next *catalog.Snapshot) {
+		if err := p.backends.Use(next); err != nil {
+			p.log.Error("a backend is not set up; its calls are refused until it is", "error", err.Error())
+		}
+	})
 	events := eventdb.New(p.db, p.clock, func() { p.worker.Wake() })
 	calls := trafficdb.New(p.db)
-	p.worker = delivery.New(delivery.Deps{Store: events, Snapshot: current, Sender: backend.New(outbound.NewHTTP(p.getenv), p.clock), Clock: p.clock, Logger: p.log})
+	p.worker = delivery.New(delivery.Deps{Store: events, Snapshot: current, Sender: backend.New(outbound.NewHTTP(p.backends), p.clock), Clock: p.clock, Logger: p.log})
 	p.recorder = traffic.NewRecorder(calls, p.log)
 	statements := intake.New(intake.Deps{Log: events, Directory: p.directory, Clock: p.clock, Logger: p.log, Wake: p.worker.Wake})
-	oauth := &authn.OAuth{Profile: profile, Directory: p.directory, Log: p.log}
+	oauth := &authn.OAuth{Profile: profile, Directory: p.directory, Revocations: p.partners, Seen: p.partners,
+		MutualTLS: p.settings.TLSClientCA != "", Log: p.log}
+	access, err := p.openAccessLog()
+	if err != nil {
+		return err
+	}
+	proxies, err := ident.ParseProxies(p.settings.TrustedProxies)
+	if err != nil {
+		return fmt.Errorf("trusted-proxies: %w", err)
+	}
 	g := gateway.New(gateway.Deps{
 		Snapshot: current,
 		Hosts:    p.settings.Hosts(p.listeners["gateway"].Addr().String()),
-		Identify: &authn.Identify{Profile: profile, Directory: p.directory, Log: p.log, Open: p.openCaller()},
-		Limit:    &throttle.Caller{Memory: throttle.NewMemory(), Clock: p.clock},
-		Proxy:    &upstream.Send{Client: outbound.NewClient(p.getenv), Clock: p.clock},
+		Identify: &authn.Identify{Verifier: p.verifier, Clock: p.clock, Directory: p.directory, Log: p.log, Open: p.openCaller()},
+		Address:  throttle.NewAddress(p.settings.AddressRate, p.settings.AddressFailures, p.clock),
+		Limit:    limits,
+		Proxy:    &upstream.Send{Client: p.backends, Clock: p.clock},
 		Accept:   &mediate.Accept{Intake: statements},
 		Builtin: builtin.New(builtin.Deps{Log: events, Deliveries: events, Cursors: cursors, Extra: map[string]builtin.Handler{
-			"issueToken": oauth.Token, "getJwks": oauth.Keys, "getAuthorizationServer": oauth.Metadata,
+			"issueToken": oauth.Token, "revokeToken": oauth.Revoke, "getJwks": oauth.Keys, "getAuthorizationServer": oauth.Metadata,
 		}}),
+		Keys:     keys,
 		Recorder: p.recorder,
 		Docs:     p.portalURL + "/problems/",
 		Clock:    p.clock,
 		Log:      p.log,
+		Metrics:  p.metrics,
+		Access:   access,
+		TLS:      p.certificates["gateway"].Config(),
+		Proxies:  proxies,
+
+		MaxConnections: p.settings.MaxConnections,
 	})
 	site, err := portal.New(portal.Deps{Snapshot: current, Partners: p.partners, Accounts: p.partners, Traffic: calls, Clock: p.clock,
-		Log: p.log, Origin: p.portalURL, GatewayURL: p.gatewayURL, Styleguide: p.settings.Demo})
+		Log: p.log, Origin: p.portalURL, GatewayURL: p.gatewayURL, Styleguide: p.settings.Demo, Proxies: proxies})
 	if err != nil {
 		return err
 	}
-	p.servers = append(p.servers, server{"gateway", g.Serve, g.Shutdown}, server{"portal", site.Serve, site.Shutdown})
+	p.gateway = g
+	p.servers = append(p.servers, server{"gateway", g.Serve, g.Shutdown}, server{"portal", p.overTLS("portal", site.Serve), site.Shutdown})
+	p.observe(events, limits)
 	return nil
+}
+
+// openAccessLog is where the line of each call goes: the file of --access-log, as JSON, or the log.
+func (p *program) openAccessLog() (*slog.Logger, error) {
+	if p.settings.AccessLog == "" {
+		return p.log, nil
+	}
+	f, err := telemetry.OpenFile(p.settings.AccessLog)
+	if err != nil {
+		return nil, fmt.Errorf("access-log: %w", err)
+	}
+	p.accessLog = f
+	return slog.New(slog.NewJSONHandler(f, nil)), nil
 }
 
 // openCaller is the caller of every call with --insecure-no-auth, nil otherwise.

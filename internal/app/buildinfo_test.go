@@ -3,9 +3,6 @@ package app
 import (
 	"debug/buildinfo"
 	"debug/elf"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -27,12 +24,7 @@ var testOnly = []string{"github.com/chromedp/", "github.com/PuerkitoBio/goquery"
 // TestBinary builds the program as "make build" does and reads what is in it.
 func TestBinary(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "portway")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", file, "portway")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
+	file := binary(t)
 	info, err := buildinfo.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	"portway/internal/app/observe"
 	"portway/internal/catalog"
+	"portway/internal/catalog/golden"
 	"portway/internal/ident"
 	"portway/internal/openapi"
 	"portway/policies"
@@ -61,7 +63,8 @@ func readSpec(file string, refs []string) (*openapi.Document, []openapi.Finding,
 	return openapi.Load(src, opts)
 }
 
-// checkConfig loads an installation folder as serve would, with every backend address taken as given.
+// checkConfig loads an installation folder as serve would, with every backend address taken as given, and runs the
+// golden cases of its mapping documents.
 func checkConfig(dir string, out io.Writer) error {
 	src := catalog.Sources{StdSpecs: specs.Files, StdPolicies: policies.Files, Clock: ident.System{},
 		Specs: os.DirFS(filepath.Join(dir, "specs")), Policies: os.DirFS(filepath.Join(dir, "policies")),
@@ -71,20 +74,15 @@ func checkConfig(dir string, out io.Writer) error {
 	problems = append(problems, partners...)
 	if snap != nil {
 		problems = append(problems, checkPartners(bundles, snap)...)
+		problems = append(problems, golden.Check(snap, src)...)
 	}
 	if err := problems.Err(); err != nil {
 		return err
-	}
-	operations := 0
-	for _, a := range snap.APIs {
-		for _, v := range a.Versions {
-			operations += len(v.Routes)
-		}
 	}
 	for _, w := range snap.Warnings {
 		fmt.Fprintf(out, "%s:%d: %s %s: %s\n", w.File, w.Line, w.Severity, w.Rule, w.Message)
 	}
 	fmt.Fprintf(out, "%d APIs, %d operations, %d backends, %d mappings, %d event types: no problem\n",
-		len(snap.APIs), operations, len(snap.Backends), len(snap.Mappings), len(snap.Events))
+		len(snap.APIs), observe.Operations(snap), len(snap.Backends), len(snap.Mappings), len(snap.Events))
 	return nil
 }

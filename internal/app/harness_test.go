@@ -221,13 +221,19 @@ func (r *running) doAt(base string, c call) *answer {
 // until asks again until ok, at most 10 s.
 func until(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	within(t, 10*time.Second, what, ok)
+}
+
+// within asks again until ok.
+func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(limit)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-deadline:
-			t.Fatalf("%s: not within 10 s", what)
+			t.Fatalf("%s: not within %v", what, limit)
 		case <-tick.C:
 		}
 	}

@@ -7,4 +7,10 @@ import (
 	"portway/internal/store/pgtest"
 )
 
-func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
+func TestMain(m *testing.M) {
+	code := pgtest.Run(m)
+	if builtIn != "" && os.RemoveAll(builtIn) != nil {
+		code = 1
+	}
+	os.Exit(code)
+}

@@ -8,14 +8,15 @@ import (
 	"strings"
 
 	"portway/internal/ident"
+	"portway/internal/partner"
 )
 
 // ready writes the ready file and tells the person at the terminal what is there.
 func (p *program) ready(out io.Writer) error {
 	if path := p.settings.ReadyFile; path != "" {
 		m := map[string]any{"pid": os.Getpid()}
-		for name, ln := range p.listeners {
-			m[name] = address(ln)
+		for name := range p.listeners {
+			m[name] = p.address(name)
 		}
 		if p.credentialsPath != "" {
 			m["demo_credentials"] = p.credentialsPath
@@ -62,7 +63,7 @@ func (p *program) sampleClient() *clientCredential {
 	for i := range p.credentials.Applications {
 		c := &p.credentials.Applications[i]
 		caller, ok := p.directory.Client(c.ClientID)
-		if ok && c.Environment == ident.Sandbox && caller.Subscriptions["inventory"] != nil && caller.Subscriptions["orders"] != nil {
+		if ok && c.Environment == ident.Sandbox && c.Kind == partner.ClientSecret && caller.Kind != partner.KindVendor && caller.Subscriptions["inventory"] != nil && caller.Subscriptions["orders"] != nil {
 			return c
 		}
 	}
@@ -71,7 +72,7 @@ func (p *program) sampleClient() *clientCredential {
 
 // sampleSKU is an item the simulated ERP has, as the contract's example names it.
 func (p *program) sampleSKU() string {
-	a, ok := p.snapshot.API("inventory")
+	a, ok := p.catalogue.Current().API("inventory")
 	if !ok {
 		return ""
 	}
@@ -93,7 +94,7 @@ func (p *program) sampleSKU() string {
 }
 
 func (p *program) specBanner(out io.Writer) {
-	a, _ := p.snapshot.API(specAPI)
+	a, _ := p.catalogue.Current().API(specAPI)
 	fmt.Fprintf(out, "  backend  %s\n\n%d operations of %q are served.\n", p.settings.Backend, len(a.Versions[0].Routes), a.Title)
 	if p.settings.InsecureNoAuth {
 		fmt.Fprintln(out, "Every call is taken without a token (--insecure-no-auth).")

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 
 	"portway/internal/ident"
+	"portway/internal/partner"
 	"portway/sandbox/carrier"
 	"portway/sandbox/erp"
 	"portway/sandbox/seed"
@@ -59,7 +60,7 @@ func (p *program) buildSandbox() error {
 func (p *program) ownerCredential(env ident.Environment) *clientCredential {
 	for i := range p.credentials.Applications {
 		c := &p.credentials.Applications[i]
-		if caller, ok := p.directory.Client(c.ClientID); ok && c.Environment == env {
+		if caller, ok := p.directory.Client(c.ClientID); ok && c.Environment == env && c.Kind == partner.ClientSecret {
 			if g := caller.Subscriptions["orders"]; g != nil && g.Scopes["orders:release"] {
 				return c
 			}

@@ -31,8 +31,9 @@ type clientCredential struct {
 	Organisation string            `json:"organisation"`
 	Application  string            `json:"application"`
 	Environment  ident.Environment `json:"environment"`
+	Kind         string            `json:"kind"`
 	ClientID     string            `json:"client_id"`
-	Secret       string            `json:"client_secret"`
+	Secret       string            `json:"client_secret"` // of kind api_key the key, "" where the partner alone has one
 }
 
 type signIn struct {
@@ -71,7 +72,7 @@ func readPartners(files fs.FS) ([]*partner.Bundle, datafile.Problems) {
 	return out, problems
 }
 
-// resolveSecrets hashes the secrets that a partner file refers to. A credential without a reference keeps
+// resolveSecrets hashes the secrets and API keys that a partner file refers to. A credential without a reference keeps
 // what the store has.
 func resolveSecrets(b *partner.Bundle, getenv func(string) string) error {
 	for i := range b.Credentials {
@@ -85,17 +86,18 @@ func resolveSecrets(b *partner.Bundle, getenv func(string) string) error {
 			return fmt.Errorf("policies/partners/%s.yaml: secret of %s: %w", b.Organisation.Slug, c.ClientID, err)
 		}
 		given := s.Reveal()
-		if len(given) < 32 {
-			return fmt.Errorf("policies/partners/%s.yaml: secret of %s: shorter than 32 characters", b.Organisation.Slug, c.ClientID)
+		if err := checkSecret(c, given); err != nil {
+			return fmt.Errorf("policies/partners/%s.yaml: secret of %s: %w", b.Organisation.Slug, c.ClientID, err)
 		}
 		c.SecretHash, c.LastFour = secret.Hash(given), given[len(given)-4:]
 	}
 	return nil
 }
 
-// checkPartners compares partner files with the catalogue: APIs, plans and mappings they name must exist.
+// checkPartners compares partner files with the catalogue, and with each other: APIs, plans, mappings and vendors they
+// name must exist.
 func checkPartners(bundles []*partner.Bundle, snap *catalog.Snapshot) datafile.Problems {
-	var problems datafile.Problems
+	problems := checkCallers(bundles)
 	for _, b := range bundles {
 		file := "policies/partners/" + b.Organisation.Slug + ".yaml"
 		for _, s := range b.Subscriptions {
@@ -139,13 +141,9 @@ func seedDemo(bundles []*partner.Bundle, file string) (*credentialsFile, error) 
 	for _, b := range bundles {
 		for i := range b.Credentials {
 			c := &b.Credentials[i]
-			given := kept.secretOf(c.ClientID)
-			if given == "" {
-				given = ident.Secret(32)
-			}
-			c.SecretHash, c.LastFour = secret.Hash(given), given[len(given)-4:]
-			next.Applications = append(next.Applications, clientCredential{Organisation: b.Organisation.Slug,
-				Application: c.Application, Environment: c.Environment, ClientID: c.ClientID, Secret: given})
+			given := demoSecret(c, kept)
+			next.Applications = append(next.Applications, clientCredential{Organisation: b.Organisation.Slug, Application: c.Application,
+				Environment: c.Environment, Kind: c.Kind, ClientID: c.ClientID, Secret: given})
 		}
 		for i := range b.Accounts {
 			a := &b.Accounts[i]

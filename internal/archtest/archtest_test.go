@@ -22,26 +22,29 @@ const root = "../.."
 var (
 	always  = []string{"internal/problem", "internal/secret", "internal/ident", "internal/telemetry", "internal/datafile"}
 	domains = rooms("catalog schema openapi partner token mapping intake eventlog delivery outbound flow traffic certify governance audit notify job cluster world logistics")
-	stage   = append(rooms("catalog partner token schema cluster idempotent intake outbound traffic mapping logistics"), "gateway/exchange")
+	stage   = append(rooms("catalog catalog/egress partner token schema cluster idempotent intake outbound traffic mapping logistics"), "gateway/exchange")
 )
 
 // rules is who may import which rooms of this program. A room that is not listed is an error.
 var rules = map[string][]string{
 	"":                 {"internal/app"},
 	"gateway":          append(rooms("catalog partner traffic eventlog delivery intake token outbound"), "gateway/exchange", "gateway/edge", "gateway/contract", "gateway/authn", "gateway/throttle", "gateway/idempotency", "gateway/upstream", "gateway/mediate", "gateway/builtin"),
-	"gateway/exchange": rooms("catalog partner traffic"),
-	"gateway/edge":     stage, "gateway/contract": append(rooms("openapi"), stage...), "gateway/authn": stage, "gateway/throttle": stage,
+	"gateway/exchange": rooms("catalog partner traffic idempotent"),
+	"gateway/edge":     stage, "gateway/contract": append(rooms("openapi"), stage...), "gateway/authn": stage, "gateway/throttle": stage, "gateway/idempotency": stage,
 	"gateway/upstream": stage, "gateway/mediate": stage, "gateway/builtin": append(rooms("eventlog delivery"), stage...),
 	"portal":  append([]string{"web", "web/layout", "web/component", "web/page", "web/format"}, domains...),
 	"sandbox": rooms("catalog schema mapping edi flatfile xmldoc logistics certify partner traffic world token job"),
 	"specs":   nil, "policies": nil, "migrations": nil,
+	"internal/cluster": nil, "internal/cluster/redistest": {"internal/needs"},
 	"web":                       {"web", "web/layout", "web/component", "web/page", "web/format"},
 	"internal/config":           nil,
 	"internal/problem":          nil,
 	"internal/secret":           nil,
 	"internal/ident":            nil,
 	"internal/datafile":         nil,
+	"internal/telemetry":        nil,
 	"internal/archtest":         nil,
+	"internal/bench":            nil,
 	"internal/needs":            nil,
 	"internal/catalog":          rooms("openapi schema mapping edi flatfile xmldoc logistics rule"),
 	"internal/openapi":          rooms("schema"),
@@ -54,14 +57,14 @@ var rules = map[string][]string{
 	"internal/idempotent":       rooms("partner"),
 	"internal/traffic":          rooms("partner"),
 	"internal/eventlog":         rooms("logistics idempotent job audit"),
-	"internal/outbound":         rooms("cluster partner catalog"),
+	"internal/outbound":         append(rooms("cluster partner catalog"), "internal/catalog/egress"),
 	"internal/intake":           rooms("catalog partner mapping edi flatfile xmldoc logistics eventlog delivery idempotent job schema"),
 	"internal/delivery":         rooms("eventlog outbound catalog partner rule logistics mapping edi flatfile xmldoc job notify"),
 	"internal/delivery/backend": append(rooms("catalog logistics"), "internal/delivery"),
 }
 
 // support is what only tests, and support for tests, may import.
-var support = []string{"internal/needs", "internal/store/pgtest", "internal/store/storetest"}
+var support = []string{"internal/needs", "internal/store/pgtest", "internal/store/storetest", "internal/cluster/redistest"}
 
 // engines may be imported by one room only.
 var engines = map[string][]string{
@@ -70,7 +73,7 @@ var engines = map[string][]string{
 	"github.com/itchyny/gojq":               {"internal/mapping"},
 	"github.com/golang-jwt/jwt":             {"internal/token"},
 	"github.com/gofiber/fiber":              {"gateway/edge", "portal", "internal/app"},
-	"github.com/valyala/fasthttp":           {"gateway/edge", "portal", "internal/outbound"},
+	"github.com/valyala/fasthttp":           {"gateway/edge", "portal", "internal/outbound", "internal/bench"},
 	"database/sql":                          {"internal/store"},
 	"github.com/jmoiron/sqlx":               {"internal/store"},
 	"modernc.org/sqlite":                    {"internal/store"},
@@ -79,6 +82,9 @@ var engines = map[string][]string{
 	"github.com/alecthomas/kong":            {"internal/app"},
 	"github.com/alexedwards/argon2id":       {"internal/app", "portal"},
 	"github.com/redis/go-redis":             {"internal/cluster"},
+	"github.com/failsafe-go/failsafe-go":    {"internal/outbound"},
+	"github.com/ulule/limiter":              {"internal/cluster"},
+	"github.com/prometheus":                 {"internal/telemetry"},
 }
 
 func rooms(names string) []string {
@@ -221,7 +227,11 @@ const (
 )
 
 // ceilings are packages with their own number of exported types and functions: flat pages and vocabularies.
-var ceilings = map[string]int{"web/page": 120, "web/component": 80, "internal/logistics": 40, "internal/problem": 30}
+var ceilings = map[string]int{"web/page": 120, "web/component": 80, "internal/logistics": 40, "internal/partner": 35, "internal/problem": 30}
+
+// lineCeilings are packages with their own number of lines: what turns one Snapshot out of files is one loader, and the
+// stores' suite is one list of promises (docs/decisions/0001).
+var lineCeilings = map[string]int{"internal/catalog": 2400, "internal/store/storetest": 2500}
 
 func TestSizes(t *testing.T) {
 	t.Parallel()
@@ -241,8 +251,12 @@ func TestSizes(t *testing.T) {
 		}
 	}
 	for folder, n := range lines {
-		if n > maxPackage {
-			t.Errorf("package %s has %d lines, at most %d", folder, n, maxPackage)
+		ceiling := maxPackage
+		if c, ok := lineCeilings[folder]; ok {
+			ceiling = c
+		}
+		if n > ceiling {
+			t.Errorf("package %s has %d lines, at most %d", folder, n, ceiling)
 		}
 	}
 	for folder, n := range exported {

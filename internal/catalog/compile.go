@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"portway/internal/catalog/pathtree"
 	"portway/internal/datafile"
 	"portway/internal/openapi"
 	"portway/internal/schema"
@@ -26,7 +27,9 @@ func (l *loader) api(id, file string, src []byte) {
 		l.problems, l.partial = append(l.problems, p...), true
 		return
 	}
-	a := &API{ID: id, Title: f.Title, Summary: f.Summary, Internal: f.Internal}
+	a := &API{ID: id, Title: f.Title, Summary: f.Summary, Internal: f.Internal, Observe: f.Observe}
+	l.versioning(a, file, &f)
+	l.credentials(a, file, &f)
 	names := make([]string, 0, len(f.Versions))
 	for name := range f.Versions {
 		names = append(names, name)
@@ -70,7 +73,10 @@ func (l *loader) version(a *API, name, file string, f *apiFile, used map[string]
 		l.fail("specs/"+spec, 0, "%v", err)
 		return nil
 	}
-	v := &Version{API: a, Name: name, Base: "/" + a.ID + "/" + name, Document: doc}
+	v := &Version{API: a, Name: name, Base: "/" + a.ID + "/" + name, Document: doc, names: doc.DeclaredNames()}
+	if a.VersionHeader != "" {
+		v.Base = "/" + a.ID
+	}
 	if base := f.Versions[name].Base; base != nil {
 		v.Base = *base
 	}
@@ -104,7 +110,9 @@ func (l *loader) version(a *API, name, file string, f *apiFile, used map[string]
 			continue
 		}
 		l.enforce(file, key, r, &policy)
-		if err := l.snap.tree.add(r); err != nil {
+		l.idempotency(file, key, r, &policy)
+		l.modes(file, key, r, &policy, compiler)
+		if err := l.snap.register(r); err != nil {
 			l.fail(file, l.line("operations", key), "%v", err)
 		}
 		v.Routes = append(v.Routes, r)
@@ -221,6 +229,7 @@ func (l *loader) enforce(file, key string, r *Route, p *operationFile) {
 		}
 		r.BodyLimit = n
 	}
+	defer l.bodies(r, p, fail)
 	switch p.Dispatch {
 	case Accept:
 		if r.Handler != "" {
@@ -249,7 +258,7 @@ func (l *loader) enforce(file, key string, r *Route, p *operationFile) {
 		if id := r.Select.Fixed; id != "" && l.snap.Backends[id] == nil {
 			fail("backend", ": backend %q does not exist in policies/backends", id)
 		}
-		if name := r.Select.PathPrefix; name != "" && !slices.Contains(parameterNames(r.Template), name) {
+		if name := r.Select.PathPrefix; name != "" && !slices.Contains(pathtree.Names(r.Template), name) {
 			fail("backend", ": backend.path %q is not a path parameter of the operation", name)
 		}
 	case Builtin:

@@ -5,12 +5,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io/fs"
-	"math"
-	"net/url"
 	"path"
 	"sort"
 	"strings"
-	"time"
 
 	"portway/internal/datafile"
 	"portway/internal/edi"
@@ -47,6 +44,7 @@ type loader struct {
 	digest   map[string][32]byte
 	text     []byte // of the policy file that is being read
 	partial  bool   // an API or a version could not be read: its operations are not known
+	plans    []readPlan
 }
 
 // Load reads, resolves and compiles everything. On any problem it returns all of them and no Snapshot. Cost
@@ -55,15 +53,20 @@ func Load(src Sources) (*Snapshot, datafile.Problems) {
 	l := &loader{src: src, owners: map[string]string{}, digest: map[string][32]byte{}, snap: &Snapshot{
 		Loaded: src.Clock.Now(), Plans: map[string]*Plan{}, Backends: map[string]*Backend{},
 		Events: map[string]*EventType{}, Mappings: map[string]*mapping.Mapping{}, Guides: map[string]*edi.Guide{},
+		Issuers: map[string]*Issuer{},
 	}}
 	l.each("mappings", "policies/mappings", l.mapping)
 	l.each("std/guides/x12", "policies/std/guides/x12", l.guide)
 	l.each("plans", "policies/plans", l.plan)
+	l.each("issuers", "policies/issuers", l.issuer)
 	l.events()
 	l.each("backends", "policies/backends", l.backend)
 	l.each("routes", "policies/routes", l.route)
 	l.each("apis", "policies/apis", l.api)
+	l.headers()
+	l.observedBackends()
 	l.backendOperations()
+	l.planOperations()
 	if l.problems.Err() != nil { // which also puts them in order
 		return nil, l.problems
 	}
@@ -158,25 +161,6 @@ func (l *loader) guide(_, file string, src []byte) {
 	}
 }
 
-func (l *loader) plan(id, file string, src []byte) {
-	var f planFile
-	if p := datafile.Decode(file, "plan", src, &f); p != nil {
-		l.problems = append(l.problems, p...)
-		return
-	}
-	names := map[string]bool{}
-	for i, limit := range f.Limits {
-		switch at := l.line("limits", i); {
-		case limit.Name == "" || limit.Rate <= 0 || limit.Per <= 0 || limit.Burst <= 0 || names[limit.Name]:
-			l.fail(file, at, "every limit needs its own name, and rate, per and burst above zero")
-		case int64(limit.Rate) > int64(limit.Per) || int64(limit.Burst) > math.MaxInt64/2/(int64(limit.Per)/int64(limit.Rate)):
-			l.fail(file, at, "limit %q is beyond what can be counted: at most one call a nanosecond, and a burst of 146 years", limit.Name)
-		}
-		names[limit.Name] = true
-	}
-	l.snap.Plans[id] = &Plan{ID: id, Name: f.Name, Limits: f.Limits}
-}
-
 func (l *loader) events() {
 	for i, files := range []fs.FS{l.src.StdSpecs, l.src.Specs} {
 		if files == nil {
@@ -239,58 +223,6 @@ func (l *loader) event(name, file string, src []byte) {
 		Fingerprint: doc.Meta.Fingerprint, Refs: doc.Meta.Refs}
 }
 
-func (l *loader) backend(id, file string, src []byte) {
-	var f backendFile
-	if p := datafile.Decode(file, "backend", src, &f); p != nil {
-		l.problems = append(l.problems, p...)
-		return
-	}
-	b := &Backend{ID: id, Name: f.Name, URLs: map[ident.Environment]string{}, Headers: f.Headers, Vars: f.Vars,
-		Timeout: f.Timeout, Operations: map[string]*BackendOperation{}}
-	if b.Timeout == 0 {
-		b.Timeout = 15 * time.Second
-	}
-	for env, ref := range f.URLs {
-		at := l.line("urls", env)
-		if !ident.Environment(env).Valid() {
-			l.fail(file, at, "urls: environment %q: use sandbox or live", env)
-			continue
-		}
-		resolved, err := l.src.ResolveURL(ref)
-		if err != nil {
-			l.fail(file, at, "urls.%s: %v", env, err)
-			continue
-		}
-		if !isBackendURL(resolved) {
-			l.fail(file, at, "urls.%s is not an absolute http or https address without user, query and fragment", env)
-			continue
-		}
-		b.URLs[ident.Environment(env)] = strings.TrimSuffix(resolved, "/")
-	}
-	for op, o := range f.Operations {
-		b.Operations[op] = &BackendOperation{Method: o.Method, Path: o.Path, Query: o.Query,
-			Request:  l.mappingByID(file, o.Request, "operations", op, "request"),
-			Response: l.mappingByID(file, o.Response, "operations", op, "response")}
-		if o.Path != "" && !strings.HasPrefix(o.Path, "/") {
-			l.fail(file, l.line("operations", op, "path"), "operations.%s.path does not begin with a slash", op)
-		}
-	}
-	l.snap.Backends[id] = b
-}
-
-// isBackendURL reports whether s is an address to call, none at all, or a reference that was left unresolved, as a
-// check without the running program does.
-func isBackendURL(s string) bool {
-	u, err := url.Parse(s)
-	switch {
-	case err != nil:
-		return false
-	case s == "", u.Scheme == "env", u.Scheme == "file", u.Scheme == "demo":
-		return true
-	}
-	return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && u.RawQuery == "" && u.Fragment == "" && !u.ForceQuery
-}
-
 func (l *loader) mappingByID(file, id string, path ...any) *mapping.Mapping {
 	if id == "" {
 		return nil
@@ -300,29 +232,6 @@ func (l *loader) mappingByID(file, id string, path ...any) *mapping.Mapping {
 		l.fail(file, l.line(path...), "mapping %q does not exist in policies/mappings", id)
 	}
 	return m
-}
-
-// backendOperations finds operations of backends that no API has: a misspelt one would be served as if it were
-// not there. It runs when all APIs are read.
-func (l *loader) backendOperations() {
-	if l.partial {
-		return
-	}
-	known := map[string]bool{}
-	for _, a := range l.snap.APIs {
-		for _, v := range a.Versions {
-			for _, r := range v.Routes {
-				known[r.Operation.ID], known[v.Name+"/"+r.Operation.ID] = true, true
-			}
-		}
-	}
-	for id, b := range l.snap.Backends {
-		for op := range b.Operations {
-			if !known[op] {
-				l.fail(l.owners["backends/"+id], 0, "operations: %q is in no contract", op)
-			}
-		}
-	}
 }
 
 func (l *loader) route(id, file string, src []byte) {

@@ -38,7 +38,7 @@ func Single(src Sources, id, backend, plan string, doc *openapi.Document) (*Snap
 	b := &Backend{ID: id, Name: doc.Title, Timeout: 30 * time.Second, Operations: map[string]*BackendOperation{},
 		URLs: map[ident.Environment]string{ident.Sandbox: base, ident.Live: base}}
 	a := &API{ID: id, Title: doc.Title}
-	v := &Version{API: a, Name: "v1", Base: doc.BasePath, Document: doc, Lifecycle: Lifecycle{State: "stable"}}
+	v := &Version{API: a, Name: "v1", Base: doc.BasePath, Document: doc, names: doc.DeclaredNames(), Lifecycle: Lifecycle{State: "stable"}}
 	a.Versions = []*Version{v}
 	compiler, err := schema.NewCompiler(doc.Bundle, doc.Dialect)
 	if err != nil {
@@ -54,8 +54,9 @@ func Single(src Sources, id, backend, plan string, doc *openapi.Document) (*Snap
 			continue
 		}
 		r.Scopes, r.Anonymous, r.Dispatch, r.Select = nil, false, Proxy, &Selector{Fixed: id}
+		r.Idempotency.Key = r.keyMode()
 		b.Operations[op.ID] = &BackendOperation{}
-		if err := snap.tree.add(r); err != nil {
+		if err := snap.register(r); err != nil {
 			problems = append(problems, datafile.Problem{File: "--spec", Line: op.Line,
 				Message: fmt.Sprintf("%v: a path of the document clashes with another or with Portway's own", err)})
 			continue

@@ -5,6 +5,8 @@ package catalog
 import (
 	"time"
 
+	"portway/internal/catalog/egress"
+	"portway/internal/catalog/response"
 	"portway/internal/edi"
 	"portway/internal/ident"
 	"portway/internal/mapping"
@@ -24,9 +26,11 @@ type Snapshot struct {
 	Routes   []*DeliveryRoute // in order of id
 	Mappings map[string]*mapping.Mapping
 	Guides   map[string]*edi.Guide // "x12/945/004010"
+	Issuers  map[string]*Issuer    // by the value of iss
 	Warnings []openapi.Finding
 
-	tree node
+	tree   routes
+	headed map[string][]*API // APIs whose version a header chooses, by the first segment of their base
 }
 
 // API is one API with its versions, oldest first.
@@ -36,6 +40,12 @@ type API struct {
 	Summary  string
 	Internal bool // Portway's own and operators' APIs: callable, but not offered in the catalogue
 	Versions []*Version
+
+	// VersionHeader is the header that chooses the version, "" when the path does; VersionDefault is the version of calls
+	// without it, "" when they are refused.
+	VersionHeader, VersionDefault string
+	Observe                       bool // calls pass unmodified; they are checked, counted and indexed only
+	APIKeys                       bool // calls may carry an API key instead of an access token
 }
 
 // Lifecycle is what governance says about a version (RFC 9745, RFC 8594).
@@ -59,6 +69,9 @@ type Version struct {
 	Routes    []*Route // in order of the document
 	// Headers are the response headers of the lifecycle, ready to send: Deprecation, Sunset, Link.
 	Headers [][2]string
+
+	tree  routes          // when a header chooses the version
+	names map[string]bool // declared by the contract; see Generalise
 }
 
 // Dispatch is how an operation is answered.
@@ -87,6 +100,12 @@ type Route struct {
 	Cost      int  // what a call takes from the caller's limits, 1 by default
 	BodyLimit int64
 	Timeout   time.Duration // of the backend's answer
+	// Stream is which bodies are not held in memory; AnswerLimit is the largest answer in bytes, 0 = 16 MiB, or
+	// 1 GiB of a streamed one.
+	Stream      egress.Stream
+	AnswerLimit int64
+	Fallback    egress.Fallback
+	Idempotency Idempotency
 
 	// Bodies by media type without parameters, lower case; a nil schema means the bytes are not checked.
 	Bodies       map[string]*schema.Schema
@@ -102,7 +121,12 @@ type Route struct {
 	Up, Down *mapping.Mapping
 	Handler  string // builtin: its name
 
-	names []string // of the path parameters, in order
+	// RequestMode is Report or Enforce ("" is Enforce); ReportFor are the organisations, by slug, whose requests are
+	// reported nevertheless. ResponseMode is about a backend's answers ("" is Off); with Off there are no ResponseSchemas.
+	RequestMode, ResponseMode Mode
+	ReportFor                 map[string]bool
+	ResponseSchemas           *response.Schemas
+	Refs                      []RefRule // business numbers of a call; pointers from /path, /query, /body or /answer
 }
 
 // Selector picks a backend for a proxied call.
@@ -112,45 +136,6 @@ type Selector struct {
 	// before the first "-" does, the rest being the backend's own id of the resource.
 	Body       string
 	PathPrefix string
-}
-
-// Plan is a named set of limits.
-type Plan struct {
-	ID     string
-	Name   string
-	Limits []Limit
-}
-
-// Limit is one limit of a plan: Rate calls per Per on average, Burst at once (GCRA).
-type Limit struct {
-	Name  string        `yaml:"name"`
-	Rate  int           `yaml:"rate"`
-	Per   time.Duration `yaml:"per"`
-	Burst int           `yaml:"burst"`
-}
-
-// Backend is a system we call.
-type Backend struct {
-	ID   string
-	Name string
-	// URLs by environment: absolute, without trailing slash. An environment without one is not served.
-	URLs map[ident.Environment]string
-	// Headers are sent on every call; values are secret references, resolved when the backend is opened.
-	Headers map[string]string
-	// Vars are given to mappings as $vars.
-	Vars       map[string]any
-	Timeout    time.Duration
-	Operations map[string]*BackendOperation // by operation id
-}
-
-// BackendOperation is how a backend serves one of our operations. Without mappings the caller's bytes pass
-// unchanged.
-type BackendOperation struct {
-	Method   string // "" = as called
-	Path     string // template over "{path.<name>}", "{id}" (the backend's own id), "" = as called, below the API's base
-	Query    map[string]string
-	Request  *mapping.Mapping
-	Response *mapping.Mapping
 }
 
 // EventType is a canonical event type with what Portway must know beyond its schema ("x-portway").
@@ -183,13 +168,6 @@ type DeliveryRoute struct {
 	Path     string
 	Answers  Answers
 	Schedule []time.Duration // waits between attempts
-}
-
-// Answers classifies a target's HTTP status by data (RULES 15); what is not listed is transient.
-type Answers struct {
-	Done     []int `yaml:"done"`     // delivered; 2xx is always done
-	Already  []int `yaml:"already"`  // the target had it: success
-	Rejected []int `yaml:"rejected"` // business rejection: dead at once, an exception
 }
 
 // Subscribers returns the routes that want an event of this type in this environment.

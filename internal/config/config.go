@@ -29,13 +29,34 @@ type Settings struct {
 	SandboxHost   string `name:"sandbox-host" placeholder:"HOST" help:"Host name that takes sandbox credentials only."`
 	LiveHost      string `name:"live-host" placeholder:"HOST" help:"Host name that takes live credentials only."`
 
+	TLSCert        string        `name:"tls-cert" placeholder:"FILE" help:"Certificate chain of the gateway, PEM; the portal's too, unless it has its own. Read again when it changes."`
+	TLSKey         string        `name:"tls-key" placeholder:"REF" help:"Its private key as file:/path."`
+	TLSClientCA    string        `name:"tls-client-ca" placeholder:"FILE" help:"Authorities of client certificates, PEM: a certificate that is presented must be theirs."`
+	PortalTLSCert  string        `name:"portal-tls-cert" placeholder:"FILE" help:"Certificate chain of the portal, PEM; \"off\" for plain HTTP behind a proxy although the gateway has one."`
+	PortalTLSKey   string        `name:"portal-tls-key" placeholder:"REF" help:"Its private key as file:/path."`
+	TrustedProxies string        `name:"trusted-proxies" placeholder:"CIDR,..." help:"Proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; from anyone else they are dropped."`
+	MaxConnections int           `name:"max-connections" default:"1024" help:"Connections of one client address to the gateway at a time; trusted proxies have no limit. 0 is no limit."`
+	AdminListen    string        `name:"admin-listen" placeholder:"HOST:PORT" help:"Where operators read /livez, /readyz, /healthz and /metrics, without sign-in. Off unless given; with --demo on a free port."`
+	DrainDelay     time.Duration `name:"drain-delay" default:"0s" help:"How long calls are still taken after SIGTERM, while /readyz says no: longer than a load balancer needs to notice."`
+
 	Data      string `name:"data" default:"./data" placeholder:"DIR" help:"Folder of the databases and keys."`
 	Database  string `name:"database" placeholder:"REF" help:"PostgreSQL address as env:NAME or file:/path. SQLite in the data folder without it."`
 	SealKey   string `name:"seal-key" placeholder:"REF" help:"Key of sealed values as file:/path. Made in the data folder without it."`
 	Config    string `name:"config" placeholder:"DIR" help:"Folder of the installation: portway.yaml, specs/, policies/."`
 	ReadyFile string `name:"ready-file" placeholder:"PATH" help:"Written as JSON once everything serves. With --demo ready.json in the data folder, if not given."`
 
+	WatchEvery time.Duration `name:"watch-every" default:"1s" help:"How often specs, policies and certificates are looked at for changes. 0: read again on SIGHUP only."`
+	AccessLog  string        `name:"access-log" placeholder:"FILE" help:"One JSON line per call goes here, opened anew on SIGHUP; to the log without it."`
+
+	Redis           string `name:"redis" placeholder:"REF" help:"Redis that nodes share limits in, as env:NAME or file:/path, or its address itself if that is on loopback and has no password. Limits are each node's own without it."`
+	Nodes           int    `name:"nodes" default:"1" help:"How many nodes share the limits: while Redis is away, or without one, each gives its share."`
+	AddressRate     int    `name:"address-rate" default:"6000" help:"Calls a minute that a client address (IPv6: a /64) may make to one node, identified or not; loopback is not counted. 0 is no limit."`
+	AddressFailures int    `name:"address-failures" default:"600" help:"Calls a minute from an address that may end in 401, 403 or 404 before it is known who calls; above that, calls without a token are refused. 0 is no limit."`
+
 	TokenLifetime time.Duration `name:"token-lifetime" default:"1h" help:"How long access tokens live."`
+	KeyRotation   time.Duration `name:"key-rotation" default:"720h" help:"How old the key that signs access tokens may become; its successor is published ahead. 0 is never."`
+	TokenCache    int           `name:"token-cache" default:"8192" help:"Verified access tokens that are remembered, so that their signature is checked once."`
+	KeyRetention  time.Duration `name:"idempotency-retention" default:"168h" help:"How long the answer to a call with an Idempotency-Key is kept for a repeated key: 24h at least."`
 	LogFormat     string        `name:"log-format" default:"text" help:"text or json."`
 	LogLevel      string        `name:"log-level" default:"info" help:"debug, info, warn or error."`
 
@@ -59,6 +80,12 @@ type Listen struct{ Name, Setting, Address string }
 // Listeners are the listeners of these settings, in order of start.
 func (s *Settings) Listeners() []Listen {
 	list := []Listen{{"gateway", "gateway-listen", s.GatewayListen}, {"portal", "portal-listen", s.PortalListen}}
+	switch {
+	case s.AdminListen != "":
+		list = append(list, Listen{"admin", "admin-listen", s.AdminListen})
+	case s.Demo:
+		list = append(list, Listen{"admin", "admin-listen", "127.0.0.1:0"})
+	}
 	if s.Demo {
 		list = append(list,
 			Listen{"erp", "erp-listen", s.ERPListen}, Listen{"erp_live", "erp-live-listen", s.ERPLive},
@@ -164,6 +191,17 @@ func (s *Settings) Validate() error {
 	if s.TokenLifetime < time.Minute || s.TokenLifetime > 24*time.Hour {
 		bad("token-lifetime", "use 1m to 24h")
 	}
+	if s.KeyRotation != 0 && s.KeyRotation < time.Hour {
+		bad("key-rotation", "use 1h or more, or 0 for never")
+	}
+	if s.TokenCache < 0 || s.TokenCache > 1<<20 {
+		bad("token-cache", "use 1 to 1048576, or 0 for 8192")
+	}
+	if s.KeyRetention < 24*time.Hour {
+		bad("idempotency-retention", "use 24h or more: partners repeat calls for a day")
+	}
+	s.limits(bad)
+	s.running(bad)
 	if s.LogFormat != "text" && s.LogFormat != "json" {
 		bad("log-format", "%q: use text or json", s.LogFormat)
 	}

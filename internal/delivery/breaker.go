@@ -1,6 +1,10 @@
 package delivery
 
-import "time"
+import (
+	"time"
+
+	"portway/internal/problem"
+)
 
 const (
 	silentMost = 3                // tries in a row without an answer that make a target count as silent
@@ -41,6 +45,9 @@ func (b *breaker) probe(now time.Time) {
 func (b *breaker) settle(now time.Time, s Sent) (opened, closed bool) {
 	was := b.silent >= silentMost
 	b.probing = false
+	if s.Reason == string(problem.BackendUnavailable) {
+		return false, false // it was not sent: the backend's own breaker, places or call budget said no
+	}
 	if s.Status != 0 || s.Class != Transient || s.Reason == ReasonPanic {
 		b.silent = 0
 		return false, was

@@ -57,9 +57,11 @@ func Classify(a catalog.Answers, status int) Class {
 		return Rejected
 	case slices.Contains(a.Already, status):
 		return Already
+	case slices.Contains(a.Transient, status):
+		return Transient
 	case slices.Contains(a.Done, status), status >= 200 && status < 300:
 		return Done
-	case status == http.StatusLocked:
+	case slices.Contains(a.Locked, status), status == http.StatusLocked:
 		return Locked
 	}
 	return Transient

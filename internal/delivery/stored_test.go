@@ -28,7 +28,7 @@ type target struct {
 	got  chan string
 }
 
-func (p *target) Post(_ context.Context, _ *catalog.Backend, _ ident.Environment, _, _ string, body []byte) (int, http.Header, []byte, error) {
+func (p *target) Post(_ context.Context, _ *catalog.Backend, _ ident.Environment, _ ident.OrgID, _, _ string, body []byte) (int, http.Header, []byte, error) {
 	var e struct{ ID, Subject string }
 	if err := json.Unmarshal(body, &e); err != nil {
 		return 0, nil, nil, err

@@ -143,7 +143,7 @@ type FeedItem struct {
 // Store keeps the log. All methods but Accept only read; org is never empty.
 type Store interface {
 	// Accept commits an acceptance with fsync and then returns, or returns an error and has left nothing behind:
-	// order.* problems (unless Park), business_key.conflict (unless Park), idempotency.key_reused,
+	// order.* problems (unless Park), business_key.conflict (unless Park), idempotency.*,
 	// edi.duplicate_interchange, store.unavailable.
 	Accept(ctx context.Context, a Acceptance) (Result, error)
 	// Event returns an event stated by or addressed to org, with the document it came in, or problem.NotFound.

@@ -272,6 +272,10 @@ func organisations(more ...*partner.Bundle) *memory {
 
 func (m *memory) Changes(context.Context, int64) ([]partner.Change, error) { return nil, nil }
 
+func (m *memory) RevokedTokens(context.Context, int64) ([]partner.RevokedToken, error) {
+	return nil, nil
+}
+
 func (m *memory) Organisations(context.Context) ([]partner.Organisation, error) {
 	var out []partner.Organisation
 	for _, b := range m.bundles {

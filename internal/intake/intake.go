@@ -31,8 +31,8 @@ type Call struct {
 	Params      map[string]any    // decoded parameters by "in.name"
 	Body        []byte
 	ContentType string
-	// IdempotencyKey is the header as received, "" without one.
-	IdempotencyKey string
+	// Key is the call's Idempotency-Key, bound to what the call asks, nil without one.
+	Key *idempotent.Key
 	// Zone is the organisation's, for times without an offset; UTC when nil. A connection's own zone goes before it.
 	Zone     *time.Location
 	Snapshot *catalog.Snapshot

@@ -23,10 +23,6 @@ func (in *Intake) JSON(ctx context.Context, c Call) (Answer, error) {
 		in.refused(&c, "json", c.Route.ID, err)
 		return Answer{}, err
 	}
-	k, err := key(&c)
-	if err != nil {
-		return refuse(err)
-	}
 	m, err := applyJSON(ctx, &c)
 	if err != nil {
 		return refuse(err)
@@ -51,7 +47,7 @@ func (in *Intake) JSON(ctx context.Context, c Call) (Answer, error) {
 		return refuse(violated(problem.MappingFailed, violations))
 	}
 	order := st.OrderNumber
-	a, err := in.accept(ctx, &c, eventlog.Acceptance{Document: in.document(&c, "json", c.Route.ID), Key: k,
+	a, err := in.accept(ctx, &c, eventlog.Acceptance{Document: in.document(&c, "json", c.Route.ID), Key: c.Key,
 		Statements: []eventlog.Statement{st}}, func(r *eventlog.Result) Answer { return stated(r, order) })
 	return a, named409(err)
 }

@@ -127,25 +127,6 @@ func TestRefs(t *testing.T) {
 	}
 }
 
-func FuzzParseKey(f *testing.F) {
-	f.Add(`"8e03978e-40d5-43dd-bc93-6894a57f9324"`)
-	f.Add(`"a\"b\\c-0123456789abcdef"`)
-	f.Add(`bare-0123456789abcdef`)
-	f.Fuzz(func(t *testing.T, s string) {
-		v, ok := parseKey(s)
-		if !ok {
-			return
-		}
-		if len(v) < shortestKey || len(v) > longestKey || strings.Trim(v, " ") == "" && len(v) == 0 {
-			t.Errorf("%q gives %q", s, v)
-		}
-		again, ok := parseKey(`"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(v) + `"`)
-		if !ok || again != v {
-			t.Errorf("%q does not survive quoting: %q", v, again)
-		}
-	})
-}
-
 func FuzzResolve(f *testing.F) {
 	f.Add(`{"a":[{"b":"1"}]}`, "/a/*/b")
 	f.Add(`[]`, "//~1")

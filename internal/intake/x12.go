@@ -7,7 +7,6 @@ import (
 
 	"portway/internal/edi"
 	"portway/internal/eventlog"
-	"portway/internal/idempotent"
 	"portway/internal/ident"
 	"portway/internal/partner"
 	"portway/internal/problem"
@@ -28,11 +27,6 @@ const maxDetail = 2000
 // edi.unknown_connection (also for another organisation's), auth.suspended, auth.environment_mismatch,
 // edi.duplicate_interchange. Further errors, with nothing stored: idempotency.*, store.unavailable.
 func (in *Intake) X12(ctx context.Context, c Call) (Answer, error) {
-	k, err := key(&c)
-	if err != nil {
-		in.refused(&c, "x12", "", err)
-		return Answer{}, err
-	}
 	ic, err := edi.Parse(c.Body, edi.Limits{})
 	if err != nil {
 		return in.quarantine(ctx, &c, nil, nil, problem.Wrap(problem.EDIUnreadable, err, "%s", err.Error()))
@@ -48,7 +42,7 @@ func (in *Intake) X12(ctx context.Context, c Call) (Answer, error) {
 		in.refused(&c, "x12", kinds(ic), err)
 		return Answer{}, err
 	}
-	a, err := in.accept(ctx, &c, x.acceptance(k), x.answer)
+	a, err := in.accept(ctx, &c, x.acceptance(), x.answer)
 	if problem.Is(err, problem.EDIDuplicate) {
 		return in.quarantine(ctx, &c, ic, party, problem.From(err))
 	}
@@ -147,7 +141,7 @@ type interchange struct {
 }
 
 // acceptance puts together what is committed at once.
-func (x *interchange) acceptance(k *idempotent.Key) eventlog.Acceptance {
+func (x *interchange) acceptance() eventlog.Acceptance {
 	d := x.in.document(x.call, "x12", kinds(x.ic))
 	d.Connection = x.party.Connection.Slug
 	d.State = eventlog.DocumentAccepted
@@ -155,7 +149,7 @@ func (x *interchange) acceptance(k *idempotent.Key) eventlog.Acceptance {
 	if x.ic.Acknowledgements() > 0 && x.taken == 0 {
 		d.State = eventlog.DocumentRejected
 	}
-	a := eventlog.Acceptance{Document: d, Key: k, Statements: x.statements, Park: true,
+	a := eventlog.Acceptance{Document: d, Key: x.call.Key, Statements: x.statements, Park: true,
 		Interchange: &eventlog.Interchange{Connection: x.party.Connection.ID, Control: control(x.ic)}}
 	if n := x.ic.Acknowledgements(); n > 0 {
 		now := x.in.deps.Clock.Now().UTC()

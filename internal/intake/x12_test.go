@@ -220,7 +220,7 @@ func TestX12ControlNumberIsTakenOnce(t *testing.T) {
 	}
 	// With its Idempotency-Key the first answer comes again instead.
 	c := h.ediCall(three, ident.Sandbox, x945("000000118", "SO-1", "SH-1"))
-	c.IdempotencyKey = `"0123456789abcdef"`
+	c.Key = keyOf(&c, "0123456789abcdef")
 	one, err := h.X12(context.Background(), c)
 	if err != nil {
 		t.Fatal(err)

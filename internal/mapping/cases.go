@@ -18,6 +18,7 @@ import (
 type CaseResult struct {
 	Name     string
 	File     string   // the input, relative to the mapping
+	Line     int      // of the case in the mapping document
 	Problems []string // empty when the case passed
 }
 
@@ -28,7 +29,7 @@ func RunCases(m *Mapping, decode func(format string, b []byte) (any, error), fsy
 	out := make([]CaseResult, len(m.tests))
 	for i := range m.tests {
 		t := &m.tests[i].Value
-		out[i] = CaseResult{Name: t.Name.Value, File: t.In.Value, Problems: m.runCase(t, decode, fsys)}
+		out[i] = CaseResult{Name: t.Name.Value, File: t.In.Value, Line: m.tests[i].Line, Problems: m.runCase(t, decode, fsys)}
 	}
 	return out
 }

@@ -1,18 +1,50 @@
-// Package outbound is every call that leaves the program for a configured backend: pools, credentials and
-// deadlines. Client is for the request path and never sends anything twice; HTTP is for deliveries.
+// Package outbound is every call that leaves the program for a configured backend: pools, credentials, deadlines,
+// retries, breakers and budgets. Client is for the request path; HTTP is for deliveries and shares all of that.
 package outbound
 
 import (
-	"fmt"
-	"maps"
-	"net/url"
-	"slices"
-	"strings"
-	"sync"
+	"log/slog"
+	"time"
 
-	"portway/internal/catalog"
 	"portway/internal/ident"
-	"portway/internal/secret"
+)
+
+// Options of NewClient.
+type Options struct {
+	// Getenv resolves "env:" references.
+	Getenv func(string) string
+	// Clock is for breakers, budgets and tokens; the system's when nil. Deadlines of the network are always real.
+	Clock ident.Clock
+	// Metrics and Log may be nil.
+	Metrics Metrics
+	Log     *slog.Logger
+}
+
+// Metrics is told what becomes of calls. All that it gets is of a closed set: ids of backends, environments, the
+// outcomes, the states. It is called on the request path and must be quick and safe for concurrent use.
+type Metrics interface {
+	// Attempt is one try at a backend, or one call that was refused before it was sent.
+	Attempt(backend string, env ident.Environment, outcome Outcome, took time.Duration)
+	// Breaker is a breaker that changed its state to "closed", "open" or "half-open"; target counts from 0 in the
+	// order of the policy.
+	Breaker(backend string, env ident.Environment, target int, state string)
+}
+
+// Outcome is what became of one try.
+type Outcome string
+
+// The outcomes. Those from NoTarget on were not sent.
+const (
+	Answered    Outcome = "answered"     // below 400
+	Refused     Outcome = "refused"      // 400 to 499
+	Failed      Outcome = "failed"       // 500 and above
+	Unreachable Outcome = "unreachable"  // no connection
+	TimedOut    Outcome = "timed_out"    // no whole answer in time
+	BadAnswer   Outcome = "bad_answer"   // not an answer
+	NoTarget    Outcome = "breaker_open" // every breaker is open
+	Full        Outcome = "full"         // as many calls under way as the backend takes
+	OverBudget  Outcome = "over_budget"  // the backend's call budget is used up
+	NoToken     Outcome = "no_token"     // no access token could be had
 )
 
 // Identity is what a backend is told about a call. The gateway sets it; nothing a caller sends gets there.
@@ -23,86 +55,16 @@ type Identity struct {
 	Environment  ident.Environment
 }
 
-// headers lists the identity as headers; empty parts are left out.
-func (i Identity) headers() [][2]string {
-	all := [][2]string{
+// each calls fn for every part of the identity that is not empty.
+func (i *Identity) each(fn func(name, value string)) {
+	for _, h := range [...]struct{ name, value string }{
 		{"X-Request-Id", i.RequestID},
 		{"Portway-Organisation", i.Organisation},
 		{"Portway-Application", i.Application},
 		{"Portway-Environment", string(i.Environment)},
-	}
-	out := all[:0]
-	for _, h := range all {
-		if h[1] != "" {
-			out = append(out, h)
+	} {
+		if h.value != "" {
+			fn(h.name, h.value)
 		}
 	}
-	return out
-}
-
-// target is a backend in one environment with its credentials resolved.
-type target struct {
-	base    string
-	url     *url.URL
-	headers [][2]string
-}
-
-// targets opens backends once per address; a new snapshot with another address or other headers opens anew.
-type targets struct {
-	getenv func(string) string
-	mu     sync.Mutex
-	open   map[string]opened
-}
-
-type opened struct {
-	version string
-	target  *target
-}
-
-// get returns the target of a backend in an environment.
-func (t *targets) get(b *catalog.Backend, env ident.Environment) (*target, error) {
-	base := b.URLs[env]
-	if base == "" {
-		return nil, fmt.Errorf("backend %q has no address in %s", b.ID, env)
-	}
-	key, version := b.ID+"\x00"+string(env), version(b, base)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if have, ok := t.open[key]; ok && have.version == version {
-		return have.target, nil
-	}
-	at, err := open(b, base, t.getenv)
-	if err != nil {
-		return nil, err // not kept: a secret may be put in place later
-	}
-	if t.open == nil {
-		t.open = map[string]opened{}
-	}
-	t.open[key] = opened{version: version, target: at}
-	return at, nil
-}
-
-func version(b *catalog.Backend, base string) string {
-	var sb strings.Builder
-	sb.WriteString(base)
-	for _, name := range slices.Sorted(maps.Keys(b.Headers)) {
-		sb.WriteString("\x00" + name + "\x00" + b.Headers[name])
-	}
-	return sb.String()
-}
-
-func open(b *catalog.Backend, base string, getenv func(string) string) (*target, error) {
-	u, err := url.Parse(base)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-		return nil, fmt.Errorf("backend %q: its address is not an absolute http address", b.ID)
-	}
-	at := &target{base: strings.TrimSuffix(base, "/"), url: u}
-	for _, name := range slices.Sorted(maps.Keys(b.Headers)) {
-		value, err := secret.Resolve(b.Headers[name], getenv)
-		if err != nil {
-			return nil, fmt.Errorf("backend %q header %q: %w", b.ID, name, err)
-		}
-		at.headers = append(at.headers, [2]string{name, value.Reveal()})
-	}
-	return at, nil
 }

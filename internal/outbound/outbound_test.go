@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,16 +20,16 @@ import (
 	"portway/internal/problem"
 )
 
-func none(string) string { return "" }
+func newClient() *Client { return NewClient(Options{Getenv: func(string) string { return "" }}) }
 
 func backend(url string) *catalog.Backend {
 	return &catalog.Backend{ID: "erp", URLs: map[ident.Environment]string{ident.Sandbox: url}, Timeout: 2 * time.Second}
 }
 
-func call(t *testing.T, c *Client, b *catalog.Backend, r Request) (*Answer, error) {
+func send(t *testing.T, c *Client, b *catalog.Backend, r Request) (*Answer, error) {
 	t.Helper()
-	if r.URL == "" {
-		r.URL = b.URLs[ident.Sandbox] + "/o"
+	if r.Path == "" {
+		r.Path = "/o"
 	}
 	return c.Send(context.Background(), b, ident.Sandbox, r)
 }
@@ -53,8 +54,8 @@ func TestOnlyListedHeadersReachTheBackend(t *testing.T) {
 	defer s.Close()
 	b := backend(s.URL)
 	b.Headers = map[string]string{"X-Api-Key": "env:ERP_KEY"}
-	c := NewClient(func(name string) string { return map[string]string{"ERP_KEY": "s3cret"}[name] })
-	a, err := call(t, c, b, Request{Method: "POST", URL: s.URL + "/o/a%2Eb//c?q=%2F&r=a+b", ContentType: "application/json", Accept: "application/json",
+	c := NewClient(Options{Getenv: func(name string) string { return map[string]string{"ERP_KEY": "s3cret"}[name] }})
+	a, err := send(t, c, b, Request{Method: "POST", Path: "/o/a%2Eb//c?q=%2F&r=a+b", ContentType: "application/json", Accept: "application/json",
 		Language: "de", Key: `"0123456789abcdef"`, Body: []byte(`{}`),
 		Identity: Identity{RequestID: "r1", Organisation: "harbor", Application: "a1", Environment: ident.Sandbox}})
 	if err != nil || a.Status != 201 || string(a.Body) != `{"a":1}` {
@@ -84,10 +85,10 @@ func TestUnsetSecretIsNotSent(t *testing.T) {
 	for _, value := range []string{"env:ERP_KEY", "written out"} {
 		b := backend(s.URL)
 		b.Headers = map[string]string{"X-Api-Key": value}
-		if _, err := call(t, NewClient(none), b, Request{Method: "GET"}); code(err) != problem.BackendUnreachable {
+		if _, err := send(t, newClient(), b, Request{Method: "GET"}); code(err) != problem.BackendUnreachable {
 			t.Errorf("%q: %v", value, err)
 		}
-		if _, _, _, err := NewHTTP(none).Post(context.Background(), b, ident.Sandbox, "/e", "application/json", nil); !errors.Is(err, ErrNotSent) {
+		if _, _, _, err := NewHTTP(newClient()).Post(context.Background(), b, ident.Sandbox, "o1", "/e", "application/json", nil); !errors.Is(err, ErrNotSent) {
 			t.Errorf("%q: %v", value, err)
 		}
 	}
@@ -98,12 +99,12 @@ func TestUnsetSecretIsNotSent(t *testing.T) {
 
 func TestOtherEnvironmentAndForeignAddressAreNotCalled(t *testing.T) {
 	t.Parallel()
-	c, b := NewClient(none), backend("http://127.0.0.1:1")
-	if _, err := c.Send(context.Background(), b, ident.Live, Request{Method: "GET", URL: "http://127.0.0.1:1/o"}); code(err) != problem.BackendUnreachable {
+	c, b := newClient(), backend("http://127.0.0.1:1")
+	if _, err := c.Send(context.Background(), b, ident.Live, Request{Method: "GET", Path: "/o"}); code(err) != problem.BackendUnreachable {
 		t.Errorf("no live address: %v", err)
 	}
-	for _, u := range []string{"http://127.0.0.1:1@evil.example/o", "http://127.0.0.1:11/o", "http://evil.example/o", "//evil.example/o"} {
-		if _, err := call(t, c, b, Request{Method: "GET", URL: u}); code(err) != problem.Internal {
+	for _, u := range []string{"@evil.example/o", "1/o", ".evil.example/o", "http://evil.example/o"} {
+		if _, err := send(t, c, b, Request{Method: "GET", Path: u}); code(err) != problem.Internal {
 			t.Errorf("%s: %v", u, err)
 		}
 	}
@@ -150,7 +151,7 @@ func TestAnUnsafeCallIsSentOnce(t *testing.T) {
 				sent.Add(1)
 			}
 		})
-		_, err := call(t, NewClient(none), backend(u), Request{Method: method, Body: []byte(`{"a":1}`)})
+		_, err := send(t, newClient(), backend(u), Request{Method: method, Body: []byte(`{"a":1}`)})
 		if code(err) != problem.BackendBadAnswer || !strings.Contains(problem.From(err).Detail, "may have done") {
 			t.Errorf("%s: %v", method, err)
 		}
@@ -172,7 +173,7 @@ func TestAReadMeetsAClosedConnectionOnce(t *testing.T) {
 			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 		}
 	})
-	a, err := call(t, NewClient(none), backend(u), Request{Method: "GET"})
+	a, err := send(t, newClient(), backend(u), Request{Method: "GET"})
 	if err != nil || string(a.Body) != "ok" || sent.Load() != 2 {
 		t.Errorf("got %+v, %v after %d calls", a, err, sent.Load())
 	}
@@ -226,7 +227,11 @@ func TestFailures(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := call(t, NewClient(none), backend(c.url), Request{Method: "POST", Body: []byte("{}"), Timeout: 300 * time.Millisecond})
+			timeout := 20 * time.Second
+			if c.want == problem.BackendTimeout {
+				timeout = 300 * time.Millisecond
+			}
+			_, err := send(t, newClient(), backend(c.url), Request{Method: "POST", Body: []byte("{}"), Timeout: timeout})
 			if code(err) != c.want {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
@@ -234,6 +239,49 @@ func TestFailures(t *testing.T) {
 				t.Errorf("the detail says too much: %s", p.Detail)
 			}
 		})
+	}
+}
+
+// TestAmbiguousAnswers: what cannot be understood, or what speaks another protocol, is no answer, whether the body is
+// held or streamed; interim answers (RFC 9110 section 15.2) are passed over. Of a length and chunks both libraries take
+// the chunks, as RFC 9112 section 6.3 says; the caller gets the body framed anew.
+func TestAmbiguousAnswers(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer string
+		ok     bool
+	}{
+		"length and chunked":     {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", true},
+		"chunked and length":     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n2\r\nok\r\n0\r\n\r\n", true},
+		"two lengths":            {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok", false},
+		"a signed length":        {"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok", false},
+		"another coding":         {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok", false},
+		"another protocol":       {"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nok", false},
+		"interim answers":        {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", true},
+		"a plain one":            {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", true},
+		"until the end":          {"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok", true},
+		"a header without colon": {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nnonsense\r\n\r\nok", false},
+	} {
+		u := raw(t, func(c2 net.Conn, _ int) {
+			if _, err := readHead(c2); err == nil {
+				io.WriteString(c2, c.answer)
+			}
+		})
+		a, err := send(t, newClient(), backend(u), Request{Method: "POST", Body: []byte("{}")})
+		if ok := err == nil && a.Status == 200 && string(a.Body) == "ok" && !slices.ContainsFunc(a.Header, func(h [2]string) bool { return h[0] == "Content-Type" }); ok != c.ok || err != nil && code(err) != problem.BackendBadAnswer {
+			t.Errorf("%s: %+v %v", name, a, err)
+		}
+		a, err = newClient().Stream(context.Background(), backend(u), ident.Sandbox, Request{Method: "POST", Path: "/o", Body: []byte("{}")}, true)
+		text := ""
+		if err == nil && a.Stream != nil {
+			var b []byte
+			b, err = io.ReadAll(a.Stream)
+			text = string(b)
+			a.Stream.Close()
+		}
+		if ok := err == nil && a.Status == 200 && text == "ok"; ok != c.ok || err != nil && code(err) != problem.BackendBadAnswer {
+			t.Errorf("%s, streamed: %+v %q %v", name, a, text, err)
+		}
 	}
 }
 
@@ -245,11 +293,11 @@ func TestRedirectIsAnAnswer(t *testing.T) {
 		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
 	}))
 	defer s.Close()
-	a, err := call(t, NewClient(none), backend(s.URL), Request{Method: "GET"})
+	a, err := send(t, newClient(), backend(s.URL), Request{Method: "GET"})
 	if err != nil || a.Status != 307 {
 		t.Errorf("client: %+v, %v", a, err)
 	}
-	status, _, _, err := NewHTTP(none).Post(context.Background(), backend(s.URL), ident.Sandbox, "/e", "application/json", []byte("{}"))
+	status, _, _, err := NewHTTP(newClient()).Post(context.Background(), backend(s.URL), ident.Sandbox, "o1", "/e", "application/json", []byte("{}"))
 	if err != nil || status != 307 || calls.Load() != 2 {
 		t.Errorf("http: %d, %v, %d calls", status, err, calls.Load())
 	}
@@ -262,17 +310,17 @@ func TestANewAddressReplacesThePool(t *testing.T) {
 		t.Cleanup(s.Close)
 		return s.URL
 	}
-	c, b := NewClient(none), backend(serve("one"))
+	c, b := newClient(), backend(serve("one"))
 	for _, want := range []string{"one", "one"} {
-		if a, err := call(t, c, b, Request{Method: "GET"}); err != nil || string(a.Body) != want {
+		if a, err := send(t, c, b, Request{Method: "GET"}); err != nil || string(a.Body) != want {
 			t.Fatalf("got %+v, %v", a, err)
 		}
 	}
-	if a, err := call(t, c, backend(serve("two")), Request{Method: "GET"}); err != nil || string(a.Body) != "two" {
+	if a, err := send(t, c, backend(serve("two")), Request{Method: "GET"}); err != nil || string(a.Body) != "two" {
 		t.Fatalf("got %+v, %v", a, err)
 	}
-	if len(c.pools) != 1 {
-		t.Errorf("%d pools are kept", len(c.pools))
+	if n := len(*c.pools.Load()); n != 1 {
+		t.Errorf("%d pools are kept", n)
 	}
 	c.Close()
 }
@@ -289,7 +337,7 @@ func TestPost(t *testing.T) {
 		io.WriteString(w, strings.Repeat("a", 1<<20))
 	}))
 	defer s.Close()
-	status, header, kept, err := NewHTTP(none).Post(context.Background(), backend(s.URL), ident.Sandbox, "/events", "application/cloudevents+json", []byte(`{"id":"1"}`))
+	status, header, kept, err := NewHTTP(newClient()).Post(context.Background(), backend(s.URL), ident.Sandbox, "o1", "/events", "application/cloudevents+json", []byte(`{"id":"1"}`))
 	if err != nil || status != 422 || header.Get("Retry-After") != "7" || len(kept) != 16<<10 {
 		t.Errorf("got %d %v %d bytes, %v", status, header, len(kept), err)
 	}
@@ -306,17 +354,16 @@ func TestPostIsSentOnceAndBounded(t *testing.T) {
 			sent.Add(1)
 		}
 	})
-	h := NewHTTP(none)
-	if _, _, _, err := h.Post(context.Background(), backend(dropping), ident.Sandbox, "/e", "application/json", []byte("{}")); err == nil || errors.Is(err, ErrNotSent) || sent.Load() != 1 {
+	h := NewHTTP(newClient())
+	if _, _, _, err := h.Post(context.Background(), backend(dropping), ident.Sandbox, "o1", "/e", "application/json", []byte("{}")); err == nil || errors.Is(err, ErrNotSent) || sent.Load() != 1 {
 		t.Errorf("dropped: %v after %d calls", err, sent.Load())
 	}
 	silent := backend(raw(t, func(c net.Conn, _ int) { io.Copy(io.Discard, c) }))
 	silent.Timeout = 100 * time.Millisecond
-	if _, _, _, err := h.Post(context.Background(), silent, ident.Sandbox, "/e", "application/json", []byte("{}")); !errors.Is(err, context.DeadlineExceeded) {
+	if _, _, _, err := h.Post(context.Background(), silent, ident.Sandbox, "o1", "/e", "application/json", []byte("{}")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("silent: %v", err)
 	}
-	if _, _, _, err := h.Post(context.Background(), backend("http://127.0.0.1:1"), ident.Sandbox, "/e", "application/json", nil); !errors.Is(err, ErrNotSent) {
+	if _, _, _, err := h.Post(context.Background(), backend("http://127.0.0.1:1"), ident.Sandbox, "o1", "/e", "application/json", nil); !errors.Is(err, ErrNotSent) {
 		t.Errorf("down: %v", err)
 	}
-	h.Close()
 }

@@ -13,34 +13,6 @@ import (
 	"portway/internal/problem"
 )
 
-// Caller is an application calling with one of its credentials: everything the request path needs to know
-// about it. It is immutable; a change makes a new one.
-type Caller struct {
-	Org         OrgID
-	OrgSlug     string
-	OrgName     string
-	Kind        Kind
-	Application string
-	AppSlug     string
-	AppName     string
-	Credential  string
-	ClientID    string
-	SecretHash  string
-	Environment Environment
-	ExpiresAt   int64 // Unix microseconds, 0 = never
-	// Active is false when the organisation, the application or the credential is not active; Reason names which.
-	Active bool
-	Reason string
-	// Subscriptions by API id, for the credential's environment, active ones only.
-	Subscriptions map[string]*Grant
-}
-
-// Grant is what a subscription gives.
-type Grant struct {
-	Plan   string
-	Scopes map[string]bool
-}
-
 // Party is a connection ready for intake.
 type Party struct {
 	Connection Connection
@@ -60,8 +32,13 @@ type Directory struct {
 
 	mu       sync.Mutex // one refresh at a time
 	position int64
+	swept    int64    // when revocations were last swept
 	orgs     sync.Map // OrgID → *entry
 	clients  sync.Map // client id → *Caller
+	apps     sync.Map // appKey → *Caller without a credential
+	keys     sync.Map // hash of an API key → *Caller
+	grants   sync.Map // grantKey → *delegation
+	revoked  sync.Map // token id → when it would have expired, Unix microseconds
 	parties  sync.Map // identity → *Party
 	slugs    sync.Map // slug → OrgID
 	synced   atomic.Int64
@@ -71,8 +48,11 @@ type Directory struct {
 type entry struct {
 	name    string
 	slug    string
-	clients []string
-	parties []string
+	clients []any
+	apps    []any
+	keys    []any
+	grants  []any
+	parties []any
 }
 
 // NewDirectory returns an empty Directory; call Load before use and Run to keep it current.
@@ -104,6 +84,13 @@ func (d *Directory) Load(ctx context.Context) error {
 			return err
 		}
 	}
+	tokens, err := d.store.RevokedTokens(ctx, began-minute) // clocks differ: a token may count a little longer
+	if err != nil {
+		return err
+	}
+	for _, t := range tokens {
+		d.revoked.Store(t.ID, t.ExpiresAt)
+	}
 	d.synced.Store(began)
 	return nil
 }
@@ -120,19 +107,52 @@ func (d *Directory) Sync(ctx context.Context) error {
 		}
 		seen := map[string]bool{}
 		for _, c := range changes {
-			if !seen[c.ID] {
-				seen[c.ID] = true
-				if err := d.reload(ctx, OrgID(c.ID)); err != nil {
-					return err
-				}
+			if seen[c.ID] {
+				continue
+			}
+			seen[c.ID] = true
+			if err := d.apply(ctx, c); err != nil {
+				return err
 			}
 		}
 		if len(changes) == 0 {
+			d.forget(began)
 			d.synced.Store(began)
 			return nil
 		}
 		d.position = changes[len(changes)-1].Position
 	}
+}
+
+func (d *Directory) apply(ctx context.Context, c Change) error {
+	if c.Kind != "token" {
+		return d.reload(ctx, OrgID(c.ID))
+	}
+	t, err := d.store.RevokedToken(ctx, c.ID)
+	if problem.Is(err, problem.NotFound) { // it has expired in the meantime
+		return nil
+	}
+	if err == nil {
+		d.revoked.Store(t.ID, t.ExpiresAt)
+	}
+	return err
+}
+
+// minute is one in Unix microseconds.
+const minute = int64(time.Minute / time.Microsecond)
+
+// forget drops revocations of tokens that have expired for longer than clocks may differ, once a minute.
+func (d *Directory) forget(now int64) {
+	if now-d.swept < minute {
+		return
+	}
+	d.swept = now
+	d.revoked.Range(func(id, expires any) bool {
+		if expires.(int64)+minute < now {
+			d.revoked.Delete(id)
+		}
+		return true
+	})
 }
 
 // Run keeps the Directory current until ctx ends: at every hint, and every 500 ms.
@@ -180,6 +200,42 @@ func (d *Directory) Client(clientID string) (*Caller, bool) {
 	return v.(*Caller), true
 }
 
+// Application returns an application, "organisation/application" by slug, as the caller of one of an environment who
+// proved themselves elsewhere; active or not. It has no credential of ours.
+func (d *Directory) Application(name string, env Environment) (*Caller, bool) {
+	v, ok := d.apps.Load(appKey{name, env})
+	if !ok {
+		return nil, false
+	}
+	return v.(*Caller), true
+}
+
+// Key returns the caller whose API key has this secret.Hash, active or not.
+func (d *Directory) Key(hash string) (*Caller, bool) {
+	v, ok := d.keys.Load(hash)
+	if !ok {
+		return nil, false
+	}
+	return v.(*Caller), true
+}
+
+// Acting returns the caller that v is for org, if v is a vendor's and org granted it access in v's environment: it
+// sees the data of org, and has the scopes that both v's subscriptions and the grant give. It is inactive when v, org
+// or the grant is.
+func (d *Directory) Acting(v *Caller, org OrgID) (*Caller, bool) {
+	g, ok := d.grants.Load(grantKey{v.OrgSlug, v.AppSlug, v.Environment, org})
+	if !ok || v.Kind != KindVendor {
+		return nil, false
+	}
+	return g.(*delegation).caller(v), true
+}
+
+// Revoked reports whether the access token with this jti was revoked; see Caller.RevokedBefore for whole credentials.
+func (d *Directory) Revoked(token string) bool {
+	_, ok := d.revoked.Load(token)
+	return ok
+}
+
 // Party returns the connection with this identity pair and environment, active or not.
 func (d *Directory) Party(env Environment, senderQualifier, sender, receiverQualifier, receiver string) (*Party, bool) {
 	v, ok := d.parties.Load(identity(env, senderQualifier, sender, receiverQualifier, receiver))
@@ -222,6 +278,18 @@ func (d *Directory) reload(ctx context.Context, org OrgID) error {
 	for _, c := range callers(b) {
 		d.clients.Store(c.ClientID, c)
 		next.clients = append(next.clients, c.ClientID)
+		if c.CredentialKind == APIKey && c.SecretHash != "" {
+			d.keys.Store(c.SecretHash, c)
+			next.keys = append(next.keys, c.SecretHash)
+		}
+	}
+	for k, c := range applications(b) {
+		d.apps.Store(k, c)
+		next.apps = append(next.apps, k)
+	}
+	for k, g := range delegations(b) {
+		d.grants.Store(k, g)
+		next.grants = append(next.grants, k)
 	}
 	for _, p := range parties(b) {
 		k := identity(p.Connection.Environment, p.Connection.SenderQualifier, p.Connection.SenderID,
@@ -229,12 +297,16 @@ func (d *Directory) reload(ctx context.Context, org OrgID) error {
 		d.parties.Store(k, p)
 		next.parties = append(next.parties, k)
 	}
-	if old, ok := d.orgs.Load(org); ok {
+	if v, ok := d.orgs.Load(org); ok {
+		old := v.(*entry)
 		// What another organisation has taken over in the meantime stays.
-		dropAbsent(&d.clients, old.(*entry).clients, next.clients, func(v any) bool { return v.(*Caller).Org == org })
-		dropAbsent(&d.parties, old.(*entry).parties, next.parties, func(v any) bool { return v.(*Party).Org == org })
-		if s := old.(*entry).slug; s != next.slug {
-			d.slugs.CompareAndDelete(s, org)
+		dropAbsent(&d.clients, old.clients, next.clients, func(v any) bool { return v.(*Caller).Org == org })
+		dropAbsent(&d.apps, old.apps, next.apps, func(v any) bool { return v.(*Caller).Org == org })
+		dropAbsent(&d.keys, old.keys, next.keys, func(v any) bool { return v.(*Caller).Org == org })
+		dropAbsent(&d.grants, old.grants, next.grants, func(any) bool { return true })
+		dropAbsent(&d.parties, old.parties, next.parties, func(v any) bool { return v.(*Party).Org == org })
+		if old.slug != next.slug {
+			d.slugs.CompareAndDelete(old.slug, org)
 		}
 	}
 	if err != nil {
@@ -246,8 +318,8 @@ func (d *Directory) reload(ctx context.Context, org OrgID) error {
 	return nil
 }
 
-func dropAbsent(m *sync.Map, old, next []string, mine func(any) bool) {
-	keep := make(map[string]bool, len(next))
+func dropAbsent(m *sync.Map, old, next []any, mine func(any) bool) {
+	keep := make(map[any]bool, len(next))
 	for _, k := range next {
 		keep[k] = true
 	}
@@ -256,43 +328,6 @@ func dropAbsent(m *sync.Map, old, next []string, mine func(any) bool) {
 			m.Delete(k)
 		}
 	}
-}
-
-func callers(b *Bundle) []*Caller {
-	apps := map[string]*Application{}
-	for i := range b.Applications {
-		apps[b.Applications[i].ID] = &b.Applications[i]
-	}
-	var out []*Caller
-	for _, c := range b.Credentials {
-		app := apps[c.Application]
-		if app == nil {
-			continue
-		}
-		caller := &Caller{Org: b.Organisation.ID, OrgSlug: b.Organisation.Slug, OrgName: b.Organisation.Name,
-			Kind: b.Organisation.Kind, Application: app.ID, AppSlug: app.Slug, AppName: app.Name, Credential: c.ID, ClientID: c.ClientID,
-			SecretHash: c.SecretHash, Environment: c.Environment, ExpiresAt: c.ExpiresAt, Active: true,
-			Subscriptions: map[string]*Grant{}}
-		switch {
-		case b.Organisation.State != Active:
-			caller.Active, caller.Reason = false, "organisation"
-		case app.State != Active:
-			caller.Active, caller.Reason = false, "application"
-		case c.State != Active:
-			caller.Active, caller.Reason = false, "credential"
-		}
-		for _, s := range b.Subscriptions {
-			if s.Application == app.ID && s.Environment == c.Environment && s.State == Active {
-				g := &Grant{Plan: s.Plan, Scopes: map[string]bool{}}
-				for _, scope := range strings.Fields(s.Scopes) {
-					g.Scopes[scope] = true
-				}
-				caller.Subscriptions[s.API] = g
-			}
-		}
-		out = append(out, caller)
-	}
-	return out
 }
 
 func parties(b *Bundle) []*Party {

@@ -21,6 +21,7 @@ type memory struct {
 	bundles map[OrgID]*Bundle
 	order   []OrgID
 	changes []Change
+	revoked []RevokedToken
 	down    error
 	reads   int // of Organisation
 	page    int
@@ -66,6 +67,41 @@ func (m *memory) Apply(context.Context, *Bundle) error { return errors.New("not 
 
 func (m *memory) SetState(context.Context, OrgID, string, string, State) error {
 	return errors.New("not used here")
+}
+
+func (m *memory) RevokeTokens(context.Context, OrgID, string, int64) error {
+	return errors.New("not used here")
+}
+
+func (m *memory) RevokeToken(_ context.Context, t RevokedToken) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.revoked = append(m.revoked, t)
+	m.changes = append(m.changes, Change{Position: int64(len(m.changes) + 1), Kind: "token", ID: t.ID})
+	return nil
+}
+
+func (m *memory) RevokedToken(_ context.Context, id string) (*RevokedToken, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, t := range m.revoked {
+		if t.ID == id {
+			return &t, m.down
+		}
+	}
+	return nil, problem.New(problem.NotFound, "not revoked")
+}
+
+func (m *memory) RevokedTokens(_ context.Context, after int64) ([]RevokedToken, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []RevokedToken
+	for _, t := range m.revoked {
+		if t.ExpiresAt > after {
+			out = append(out, t)
+		}
+	}
+	return out, m.down
 }
 
 func (m *memory) Organisations(context.Context) ([]Organisation, error) {

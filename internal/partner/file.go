@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"portway/internal/datafile"
-	"portway/internal/secret"
 )
 
 // file is a partner as a policy file declares it: policies/partners/<slug>.yaml.
@@ -34,13 +33,10 @@ type file struct {
 		BusinessUnit string `yaml:"businessUnit"`
 	} `yaml:"brands"`
 	Applications []struct {
-		Slug        string `yaml:"slug"`
-		Name        string `yaml:"name"`
-		Credentials []struct {
-			Environment Environment `yaml:"environment"`
-			ClientID    string      `yaml:"clientId"`
-			Secret      string      `yaml:"secret"` // env:NAME or file:/path, never the secret itself
-		} `yaml:"credentials"`
+		Slug          string           `yaml:"slug"`
+		Name          string           `yaml:"name"`
+		Credentials   []credentialFile `yaml:"credentials"`
+		Addresses     []addressFile    `yaml:"addresses"`
 		Subscriptions []struct {
 			API          string        `yaml:"api"`
 			Environments []Environment `yaml:"environments"`
@@ -48,6 +44,7 @@ type file struct {
 			Scopes       []string      `yaml:"scopes"`
 		} `yaml:"subscriptions"`
 	} `yaml:"applications"`
+	Grants      []grantFile `yaml:"grants"`
 	Connections []struct {
 		Slug        string            `yaml:"slug"`
 		Environment Environment       `yaml:"environment"`
@@ -90,6 +87,7 @@ func Decode(slug, name string, src []byte) (*Bundle, datafile.Problems) {
 	d.at("organisation", "zone").zone("organisation.zone", f.Organisation.Zone)
 	d.places(&f)
 	d.applications(&f)
+	d.grants(&f)
 	d.connections(&f)
 	for i, a := range f.Accounts {
 		d.at("accounts", i, "email")
@@ -178,17 +176,11 @@ func (d *decoder) applications(f *file) {
 		d.at("applications", i, "slug").need(slugForm.MatchString(a.Slug), "application slug %q is not a slug", a.Slug)
 		d.once("application", a.Slug)
 		d.bundle.Applications = append(d.bundle.Applications, Application{Slug: a.Slug, Name: a.Name, State: Active, Origin: FromFile})
-		for j, c := range a.Credentials {
-			d.at("applications", i, "credentials", j, "environment").need(c.Environment.Valid(), "application %q: environment %q: use sandbox or live", a.Slug, c.Environment)
-			d.at("applications", i, "credentials", j, "clientId").need(c.ClientID != "", "application %q: a credential has no clientId", a.Slug)
-			d.once("client", c.ClientID)
-			d.at("applications", i, "credentials", j, "secret").need(c.Secret == "" || secret.IsReference(c.Secret),
-				"application %q: a secret is given as env:NAME or file:/path, never written out", a.Slug)
-			if c.Secret != "" {
-				d.bundle.SecretReferences[c.ClientID] = c.Secret
-			}
-			d.bundle.Credentials = append(d.bundle.Credentials, Credential{Application: a.Slug, Environment: c.Environment,
-				Kind: "client_secret", ClientID: c.ClientID, State: Active, Origin: FromFile})
+		for j := range a.Credentials {
+			d.credential(a.Slug, &a.Credentials[j], "applications", i, "credentials", j)
+		}
+		for j := range a.Addresses {
+			d.addresses(a.Slug, &a.Addresses[j], "applications", i, "addresses", j)
 		}
 		for j, s := range a.Subscriptions {
 			d.at("applications", i, "subscriptions", j)

@@ -100,7 +100,7 @@ func TestDecodeBadFiles(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, name := range []string{"good/full", "good/least", "bad/everything"} {
+	for _, name := range []string{"good/full", "good/least", "good/callers", "bad/everything", "bad/callers"} {
 		src, err := os.ReadFile("testdata/" + name + ".yaml")
 		if err != nil {
 			f.Fatal(err)
@@ -114,6 +114,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		if b != nil { // what is accepted can be loaded
 			callers(b)
+			delegations(b)
 			for _, p := range parties(b) {
 				if !p.Active || p.Zone == nil {
 					t.Errorf("an accepted connection is not usable: %+v", p)

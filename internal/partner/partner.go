@@ -91,22 +91,79 @@ type Application struct {
 	Rev    Rev    `db:"rev"`
 }
 
-// Credential is one way an application proves itself, in one environment. The secret is shown once and kept
-// only as a SHA-256 of 256 random bits.
+// The kinds of credential. The first three authenticate a client at the token endpoint, an API key a call itself.
+const (
+	ClientSecret  = "client_secret"   // client_secret_basic and client_secret_post (RFC 6749 section 2.3.1)
+	PrivateKeyJWT = "private_key_jwt" // an assertion signed by the client (RFC 7523)
+	MutualTLS     = "mtls"            // the certificate of the connection (RFC 8705)
+	APIKey        = "api_key"
+)
+
+// Credential is one way an application proves itself, in one environment. A secret or API key is shown once and kept
+// only as a SHA-256 of at least 128 random bits; of a key pair or certificate only the public part is known here.
 type Credential struct {
 	ID          string      `db:"id"`
 	Org         OrgID       `db:"org_id"`
 	Application string      `db:"application_id"`
 	Environment Environment `db:"environment"`
-	Kind        string      `db:"kind"` // "client_secret"
-	ClientID    string      `db:"client_id"`
+	Kind        string      `db:"kind"`
+	ClientID    string      `db:"client_id"`   // of an API key its public name
 	SecretHash  string      `db:"secret_hash"` // hexadecimal SHA-256
 	LastFour    string      `db:"last_four"`
-	State       State       `db:"state"`
-	ExpiresAt   int64       `db:"expires_at"` // Unix microseconds, 0 = never
-	CreatedAt   int64       `db:"created_at"` // Unix microseconds
+	PublicKeys  string      `db:"public_keys"` // a JWK set (RFC 7517 section 5) as JSON, "" without
+	// Thumbprints are the SHA-256 of the certificates accepted, hexadecimal, separated by blanks: the next one may be
+	// here before the change. Subject is the RFC 4514 name a certificate must also have, "" for any.
+	Thumbprints string `db:"thumbprints"`
+	Subject     string `db:"subject"`
+	State       State  `db:"state"`
+	ExpiresAt   int64  `db:"expires_at"` // Unix microseconds, 0 = never
+	// RevokedBefore voids the tokens issued before it, in Unix microseconds; see Store.RevokeTokens.
+	RevokedBefore int64  `db:"revoked_before"`
+	CreatedAt     int64  `db:"created_at"` // Unix microseconds
+	Origin        Origin `db:"origin"`
+	Rev           Rev    `db:"rev"`
+}
+
+// The modes of an AddressRule.
+const (
+	AddressEnforce = "enforce" // calls from elsewhere are refused
+	AddressLog     = "log"     // they are logged and pass
+	AddressOff     = "off"
+)
+
+// AddressRule says from where an application may call in an environment.
+type AddressRule struct {
+	ID          string      `db:"id"`
+	Org         OrgID       `db:"org_id"`
+	Application string      `db:"application_id"`
+	Environment Environment `db:"environment"`
+	Mode        string      `db:"mode"`
+	Allow       string      `db:"allow"` // prefixes ("203.0.113.0/24"), separated by blanks
 	Origin      Origin      `db:"origin"`
 	Rev         Rev         `db:"rev"`
+}
+
+// VendorGrant lets the application of a software vendor act for an organisation, which owns the grant (RULES 3). It
+// names both by slug; while there is no such vendor it gives nothing.
+type VendorGrant struct {
+	ID          string      `db:"id"`
+	Org         OrgID       `db:"org_id"`      // who is acted for
+	Vendor      string      `db:"vendor"`      // slug of the vendor's organisation
+	Application string      `db:"application"` // slug of the vendor's application
+	Environment Environment `db:"environment"`
+	Scopes      string      `db:"scopes"` // space-separated, sorted; the application's own subscriptions cap them
+	State       State       `db:"state"`
+	Origin      Origin      `db:"origin"`
+	Rev         Rev         `db:"rev"`
+}
+
+// RevokedToken is an access token of ours that counts no longer, although it has not expired.
+type RevokedToken struct {
+	ID        string `db:"id"` // its jti
+	Org       OrgID  `db:"org_id"`
+	ClientID  string `db:"client_id"`
+	RevokedAt int64  `db:"revoked_at"` // Unix microseconds
+	ExpiresAt int64  `db:"expires_at"` // Unix microseconds
 }
 
 // Subscription lets an application use an API in an environment under a plan, with these scopes at most.
@@ -169,6 +226,6 @@ type Session struct {
 // Change is one entry of the changes table: something about an object changed at a position.
 type Change struct {
 	Position int64  `db:"position"`
-	Kind     string `db:"kind"` // "organisation", "application", "connection", …
-	ID       string `db:"object_id"`
+	Kind     string `db:"kind"`      // "organisation", "application", "connection", …
+	ID       string `db:"object_id"` // the organisation's id; of kind "token", the id of the RevokedToken
 }

@@ -13,14 +13,23 @@ type Store interface {
 	Organisations(ctx context.Context) ([]Organisation, error)
 	// Organisation returns one organisation with all it owns, or problem.NotFound.
 	Organisation(ctx context.Context, org OrgID) (*Bundle, error)
-	// SetState changes the state of an "organisation", "application", "credential", "subscription" or
-	// "connection" of org, or returns problem.NotFound.
+	// SetState changes the state of an "organisation", "application", "credential", "subscription", "connection" or
+	// "grant" of org, or returns problem.NotFound.
 	SetState(ctx context.Context, org OrgID, kind, id string, s State) error
 	// Changes returns the changes after position, in order, at most 1,000.
 	Changes(ctx context.Context, after int64) ([]Change, error)
 	// Listen calls hint after changes by other nodes, as far as the database can tell; polling stays the truth.
 	// It returns when ctx ends.
 	Listen(ctx context.Context, hint func()) error
+	// RevokeToken voids one access token; a token that is void already stays as it is.
+	RevokeToken(ctx context.Context, t RevokedToken) error
+	// RevokeTokens voids every token that a credential of org got before at (Unix microseconds), or returns
+	// problem.NotFound. Tokens name their time in whole seconds: those of the same second are void too.
+	RevokeTokens(ctx context.Context, org OrgID, credential string, at int64) error
+	// RevokedToken returns one, or problem.NotFound.
+	RevokedToken(ctx context.Context, id string) (*RevokedToken, error)
+	// RevokedTokens returns those that expire after (Unix microseconds): for building the Directory.
+	RevokedTokens(ctx context.Context, after int64) ([]RevokedToken, error)
 }
 
 // AccountStore keeps portal accounts and sessions.
@@ -49,8 +58,11 @@ type Bundle struct {
 	Applications  []Application
 	Credentials   []Credential
 	Subscriptions []Subscription
+	AddressRules  []AddressRule
 	Connections   []Connection
 	Accounts      []Account
-	// SecretReferences says where the secret of a declared credential is, by client id; stores ignore it.
+	// VendorGrants are those this organisation gives.
+	VendorGrants []VendorGrant
+	// SecretReferences says where the secret or API key of a declared credential is, by client id; stores ignore it.
 	SecretReferences map[string]string
 }

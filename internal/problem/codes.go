@@ -21,6 +21,7 @@ const (
 	AuthNotSubscribed    Code = "auth.not_subscribed"
 	AuthScope            Code = "auth.insufficient_scope"
 	AuthSuspended        Code = "auth.suspended"
+	AuthAddress          Code = "auth.address"
 	AuthUnavailable      Code = "auth.unavailable"
 	BodyTooLarge         Code = "body.too_large"
 	BodyContentType      Code = "body.content_type"
@@ -39,6 +40,8 @@ const (
 	BusinessConflict     Code = "business_key.conflict"
 	IdempotencyKey       Code = "idempotency.key_invalid"
 	IdempotencyReuse     Code = "idempotency.key_reused"
+	IdempotencyBusy      Code = "idempotency.in_progress"
+	IdempotencyInDoubt   Code = "idempotency.in_doubt"
 	OrderUnknown         Code = "order.unknown"
 	OrderTooLate         Code = "order.too_late"
 	OrderState           Code = "order.state"
@@ -84,6 +87,7 @@ var table = map[Code]entry{
 	AuthNotSubscribed:    {403, "The application is not subscribed to this API", "Subscribe the application in the portal."},
 	AuthScope:            {403, "The token lacks the scope of this operation", "Ask for a token with the scope named in the WWW-Authenticate header."},
 	AuthSuspended:        {403, "The organisation or application is not active", "Ask your integration manager."},
+	AuthAddress:          {403, "Calls from this address are not allowed", "Call from an address on the application's list, or ask your integration manager to add this one."},
 	AuthUnavailable:      {503, "Callers cannot be checked at the moment", "Try again after Retry-After."},
 	BodyTooLarge:         {413, "The body is larger than this operation takes", "Stay under the size shown in the reference."},
 	BodyContentType:      {415, "The content type is not accepted", "Send one of the content types of the operation."},
@@ -102,6 +106,8 @@ var table = map[Code]entry{
 	BusinessConflict:     {409, "The same business key was used for something else", "Send a correction, or use the key of the new document."},
 	IdempotencyKey:       {400, "The Idempotency-Key is missing or malformed", "Send a quoted string of 16 to 255 characters."},
 	IdempotencyReuse:     {422, "The Idempotency-Key was used for another request", "Use a new key for a new request."},
+	IdempotencyBusy:      {409, "The first call with this key is under way", "Send the same request with the same key after Retry-After."},
+	IdempotencyInDoubt:   {409, "How the first call with this key ended is not known", "Read the resource: if the call was carried out, you are done; if not, send it again with a new key."},
 	OrderUnknown:         {404, "No such order", "Check the order number and the organisation it was released to."},
 	OrderTooLate:         {409, "The order can no longer be changed", "See the state in the problem; agree on a return instead."},
 	OrderState:           {409, "The order is not in a state that allows this", "See the state in the problem."},
@@ -117,7 +123,7 @@ var table = map[Code]entry{
 	BackendBadAnswer:     {502, "The backend's answer breaks its contract", "Our operators were told; try again later."},
 	BackendUnknown:       {422, "No backend serves this value", "Use one of the values in the reference."},
 	BackendRejected:      {422, "The backend does not accept the request", "Correct what the backend's contract asks for, for example the address or the service, and send it again."},
-	BackendUnavailable:   {503, "The backend takes no calls at the moment", "Try again after Retry-After; nothing was done."},
+	BackendUnavailable:   {503, "The backend takes no calls at the moment", "Try again after Retry-After."},
 	StoreUnavailable:     {503, "Nothing can be stored at the moment", "Try again after Retry-After; nothing was accepted."},
 	Internal:             {500, "Internal error", "Try again; name the request id to support."},
 }

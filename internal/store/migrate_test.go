@@ -160,22 +160,31 @@ func TestMigrateOrder(t *testing.T) {
 	if err := portwaySchema.migrate(ctx, f.write.DB, before); err != nil || called != 0 {
 		t.Fatalf("a current database has nothing to copy: %v, %d calls", err, called)
 	}
-	newer := portwaySchema
-	newer.files = fstest.MapFS{
-		newer.folder + "/0001_foundation.sql": {Data: []byte("-- +goose Up\nSELECT 1;\n")},
-		newer.folder + "/0002_next.sql":       {Data: []byte("-- +goose Up\nCREATE TABLE next (id TEXT);\n")},
+	newest, err := portwaySchema.version(ctx, f.write.DB)
+	if err != nil {
+		t.Fatal(err)
 	}
+	newer, steps := portwaySchema, fstest.MapFS{}
+	entries, err := fs.ReadDir(migrations.Files, newer.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		steps[newer.folder+"/"+e.Name()] = &fstest.MapFile{Data: []byte("-- +goose Up\nSELECT 1;\n")}
+	}
+	steps[newer.folder+"/9999_next.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE next (id TEXT);\n")}
+	newer.files = steps
 	if err := newer.migrate(ctx, f.write.DB, before); !errors.Is(err, sql.ErrConnDone) || called != 1 {
 		t.Fatalf("a copy that fails stops the migration: %v, %d calls", err, called)
 	}
-	if v, err := newer.version(ctx, f.write.DB); err != nil || v != 1 {
+	if v, err := newer.version(ctx, f.write.DB); err != nil || v != newest {
 		t.Fatalf("version %d, %v", v, err)
 	}
 	before = func(from int64) error { called += int(from); return nil }
-	if err := newer.migrate(ctx, f.write.DB, before); err != nil || called != 2 {
+	if err := newer.migrate(ctx, f.write.DB, before); err != nil || called != 1+int(newest) {
 		t.Fatalf("migrate: %v, %d calls", err, called)
 	}
-	if err := portwaySchema.migrate(ctx, f.write.DB, nil); err == nil || !strings.Contains(err.Error(), "schema 2") {
+	if err := portwaySchema.migrate(ctx, f.write.DB, nil); err == nil || !strings.Contains(err.Error(), "schema 9999") {
 		t.Fatalf("an older program: %v", err)
 	}
 }

@@ -35,3 +35,15 @@ func (s *Settings) PutOnce(ctx context.Context, key string, value []byte) ([]byt
 	})
 	return kept, err
 }
+
+// Swap replaces the value old by value, and reports false when old is not what is kept: of two nodes that change a
+// setting at the same time, one wins and the other sees it.
+func (s *Settings) Swap(ctx context.Context, key string, old, value []byte) (bool, error) {
+	var n int64
+	err := s.db.Write(ctx, func(ctx context.Context, tx *Tx) error {
+		var err error
+		n, err = tx.Exec(ctx, "UPDATE settings SET value = ? WHERE key = ? AND value = ?", Bytes(value), key, Bytes(old))
+		return err
+	})
+	return n == 1, err
+}

@@ -29,7 +29,8 @@ type file struct {
 	writer *writer
 }
 
-func (db *DB) openSQLite(ctx context.Context, dir string) (err error) {
+func (db *DB) openSQLite(ctx context.Context, o Options) (err error) {
+	dir := o.Dir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("store: the data directory cannot be made: %w", err)
 	}
@@ -62,7 +63,11 @@ func (db *DB) openSQLite(ctx context.Context, dir string) (err error) {
 		}
 	}
 	for _, f := range []*file{db.main, db.traffic} {
-		f.writer = startWriter(f.write, db.log)
+		f.writer = startWriter(f.write, db.log, func(writes int) {
+			if o.Grouped != nil {
+				o.Grouped(filepath.Base(f.path), writes)
+			}
+		})
 	}
 	db.reader = &Reader{session: db.main.stmts}
 	db.calls = &Reader{session: db.traffic.stmts}

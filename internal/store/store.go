@@ -22,6 +22,8 @@ type Options struct {
 	PostgresURL string // postgres://…, or keyword=value pairs
 	Clock       ident.Clock
 	Log         *slog.Logger
+	// Grouped is told how many writes shared each commit of a SQLite file, by the file's name; it may be nil.
+	Grouped func(file string, writes int)
 }
 
 // Dialect is what SQL text must know about the database.
@@ -82,7 +84,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	case o.PostgresURL != "":
 		err = db.openPostgres(ctx, o.PostgresURL)
 	default:
-		err = db.openSQLite(ctx, o.Dir)
+		err = db.openSQLite(ctx, o)
 	}
 	if err != nil {
 		return nil, err

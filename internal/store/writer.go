@@ -42,6 +42,7 @@ type request struct {
 type writer struct {
 	db      *sqlx.DB
 	log     *slog.Logger
+	grouped func(writes int) // told of every commit
 	queue   chan *request
 	quit    chan struct{}
 	stopped chan struct{}
@@ -51,8 +52,8 @@ type writer struct {
 	tx    *Tx
 }
 
-func startWriter(db *sqlx.DB, log *slog.Logger) *writer {
-	w := &writer{db: db, log: log, queue: make(chan *request, maxQueued), quit: make(chan struct{}), stopped: make(chan struct{})}
+func startWriter(db *sqlx.DB, log *slog.Logger, grouped func(int)) *writer {
+	w := &writer{db: db, log: log, grouped: grouped, queue: make(chan *request, maxQueued), quit: make(chan struct{}), stopped: make(chan struct{})}
 	go w.run()
 	return w
 }
@@ -138,6 +139,8 @@ func (w *writer) group(first *request, expect int) int {
 	if err != nil {
 		w.log.Error("a group of writes was not stored", "writes", len(members), "error", err.Error())
 		w.disconnect(true)
+	} else {
+		w.grouped(len(members))
 	}
 	for _, r := range members {
 		if err != nil && r.err == nil {

@@ -1,28 +1,26 @@
 package token
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
-	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
-
 	"portway/internal/ident"
-	"portway/internal/schema"
+	"portway/internal/token/jose"
 )
 
 // The ways a token can be refused. The caller learns only invalid or expired; the log gets the text.
 var (
-	ErrInvalid = errors.New("token refused")
+	ErrInvalid = jose.ErrInvalid
 	ErrExpired = errors.New("token expired")
+	// ErrUnavailable says that the token cannot be judged now: its issuer's keys are not known, or what was presented
+	// before cannot be looked up. It is our failure, not the caller's.
+	ErrUnavailable = errors.New("the token cannot be checked at the moment")
 )
 
 // MaxBytes is the longest token that is looked at.
-const MaxBytes = 8 << 10
+const MaxBytes = jose.MaxBytes
 
 // leeway is how far clocks may differ.
 const leeway = 30 * time.Second
@@ -36,11 +34,17 @@ type Claims struct {
 	ID          string            `json:"jti"`
 	Scope       string            `json:"scope"`
 	Environment ident.Environment `json:"env"`
-	Org         ident.OrgID       `json:"org"`
+	Org         ident.OrgID       `json:"org"`              // on whose behalf
+	Vendor      ident.OrgID       `json:"vendor,omitempty"` // the software vendor that acts for Org, "" when Org acts itself
 	IssuedAt    int64             `json:"iat"`
 	NotBefore   int64             `json:"nbf,omitempty"`
 	Expires     int64             `json:"exp"`
+	// Confirmation binds the token to what its presenter must prove to have (RFC 7800); zero for a bearer token.
+	Confirmation Confirmation `json:"cnf,omitzero"`
 }
+
+// claimNames are the claims whose exact spelling counts.
+var claimNames = []string{"iss", "aud", "sub", "client_id", "jti", "scope", "scp", "env", "org", "vendor", "iat", "nbf", "exp", "cnf"}
 
 // Profile says which tokens are ours and how long they may live.
 type Profile struct {
@@ -51,96 +55,86 @@ type Profile struct {
 	Clock    ident.Clock
 }
 
-// Issue signs an access token for a client: typ at+jwt, ES256. Scope is what the token may do, already capped.
-func (p *Profile) Issue(clientID string, org ident.OrgID, env ident.Environment, scope string) (raw string, c Claims, err error) {
+// Grant is what an access token is issued for. Scope is what it may do, already capped.
+type Grant struct {
+	ClientID    string
+	Org         ident.OrgID
+	Vendor      ident.OrgID // the software vendor that acts for Org, "" when Org acts itself
+	Environment ident.Environment
+	Scope       string
+	// Lifetime is by policy; zero, and anything longer than the profile's, is the profile's.
+	Lifetime time.Duration
+	// Certificate is the thumbprint the token is bound to (CertificateThumbprint), "" for a bearer token.
+	Certificate string
+}
+
+// Issue signs an access token for a client: typ at+jwt, ES256.
+func (p *Profile) Issue(g Grant) (raw string, c Claims, err error) {
 	now := p.Clock.Now()
-	c = Claims{Issuer: p.Issuer, Audience: p.Audience, Subject: clientID, ClientID: clientID, ID: ident.NewID(p.Clock),
-		Scope: scope, Environment: env, Org: org, IssuedAt: now.Unix(), Expires: now.Add(p.Lifetime).Unix()}
-	signer := p.Ring.keys[len(p.Ring.keys)-1]
-	head, err := json.Marshal(struct {
-		Alg string `json:"alg"`
-		Typ string `json:"typ"`
-		Kid string `json:"kid"`
-	}{"ES256", "at+jwt", signer.id})
-	if err != nil {
-		return "", c, err
+	if g.Lifetime <= 0 || g.Lifetime > p.Lifetime {
+		g.Lifetime = p.Lifetime
 	}
+	c = Claims{Issuer: p.Issuer, Audience: p.Audience, Subject: g.ClientID, ClientID: g.ClientID, ID: ident.NewID(p.Clock),
+		Scope: g.Scope, Environment: g.Environment, Org: g.Org, Vendor: g.Vendor, IssuedAt: now.Unix(), Expires: now.Add(g.Lifetime).Unix(),
+		Confirmation: Confirmation{Certificate: g.Certificate}}
 	body, err := json.Marshal(c)
 	if err != nil {
 		return "", c, err
 	}
-	signing := b64(head) + "." + b64(body)
-	sig, err := jwt.SigningMethodES256.Sign(signing, signer.private)
+	signer, err := p.Ring.signer(now)
 	if err != nil {
 		return "", c, err
 	}
-	return signing + "." + b64(sig), c, nil
+	raw, err = jose.Sign("at+jwt", signer.ID, signer.private, body)
+	return raw, c, err
 }
 
-var kidForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
+// ownRules are those of RFC 9068 section 4 for tokens that we signed.
+var ownRules = &jose.Rules{Types: []string{"at+jwt", "application/at+jwt"}, Algorithms: []string{"ES256"}}
 
-// header is the JOSE header; every member that could steer verification is listed, to be refused.
-type header struct {
-	Alg  string           `json:"alg"`
-	Typ  string           `json:"typ"`
-	Kid  string           `json:"kid"`
-	Crit *json.RawMessage `json:"crit"`
-	B64  *json.RawMessage `json:"b64"`
-	JWK  *json.RawMessage `json:"jwk"`
-	JKU  *json.RawMessage `json:"jku"`
-	X5U  *json.RawMessage `json:"x5u"`
-	X5C  *json.RawMessage `json:"x5c"`
-	Zip  *json.RawMessage `json:"zip"`
-}
-
-// Verify checks a token by the profile, cheap checks first: size, shape, canonical base64url, strict JSON,
-// type, algorithm, key, signature, then claims. It returns ErrExpired for a token that was good once, and an
-// error wrapping ErrInvalid for everything else. It never fetches anything.
+// Verify checks one of our tokens, cheap checks first: size, shape, canonical base64url, strict JSON, type, algorithm,
+// claims, then the signature. It returns ErrExpired for a token that was good once, and an error wrapping ErrInvalid
+// for everything else. It never fetches anything. Revocation and binding are the caller's to check.
 func (p *Profile) Verify(raw string) (Claims, error) {
-	var c Claims
-	if len(raw) > MaxBytes {
-		return c, refused("longer than %d bytes", MaxBytes)
-	}
-	if strings.ContainsAny(raw, "\r\n") { // which the decoder would skip
-		return c, refused("a line end inside")
-	}
-	parts := strings.SplitN(raw, ".", 4)
-	if len(parts) != 3 {
-		return c, refused("not three parts")
-	}
-	var h header
-	if err := decode(parts[0], &h, "header"); err != nil {
-		return c, err
-	}
-	switch {
-	case h.Typ != "at+jwt" && h.Typ != "application/at+jwt":
-		return c, refused("typ is not at+jwt")
-	case h.Alg != "ES256":
-		return c, refused("alg is not ES256")
-	case h.Crit != nil || h.B64 != nil || h.JWK != nil || h.JKU != nil || h.X5U != nil || h.X5C != nil || h.Zip != nil:
-		return c, refused("the header tries to steer verification")
-	case !kidForm.MatchString(h.Kid):
-		return c, refused("kid is missing or malformed")
-	}
-	public := p.Ring.byID[h.Kid]
-	if public == nil {
-		return c, refused("kid is not one of our keys")
-	}
-	sig, err := base64.RawURLEncoding.Strict().DecodeString(parts[2])
+	m, err := jose.Parse(raw)
 	if err != nil {
-		return c, refused("the signature is not canonical base64url")
+		return Claims{}, err
 	}
-	if err := jwt.SigningMethodES256.Verify(parts[0]+"."+parts[1], sig, public); err != nil {
-		return c, refused("the signature does not verify")
+	if err := ownRules.Admit(m.Header); err != nil {
+		return Claims{}, err
 	}
-	if err := decode(parts[1], &c, "claims"); err != nil {
-		return c, err
+	if _, err := jose.Members(m.Payload, "claims", claimNames); err != nil {
+		return Claims{}, err
 	}
-	return c, p.check(&c)
+	c, _, err := p.verify(m)
+	return c, err
+}
+
+// verify checks a message whose claims are strict JSON. A key that is not there is refused before anything is computed.
+func (p *Profile) verify(m *jose.Message) (Claims, *jose.Key, error) {
+	var c Claims
+	if err := ownRules.Admit(m.Header); err != nil {
+		return c, nil, err
+	}
+	key := p.Ring.find(m.Header.KeyID, p.Clock.Now())
+	if key == nil {
+		return c, nil, refused("kid is not one of our keys")
+	}
+	if err := json.Unmarshal(m.Payload, &c); err != nil {
+		return c, nil, refused("a claim has the wrong type")
+	}
+	checked := p.check(&c)
+	if checked != nil && !errors.Is(checked, ErrExpired) {
+		return c, nil, checked
+	}
+	// Only what we signed is told that it has expired.
+	if err := ownRules.Verify(m, key); err != nil {
+		return c, nil, err
+	}
+	return c, key, checked
 }
 
 func (p *Profile) check(c *Claims) error {
-	now := p.Clock.Now()
 	switch {
 	case c.Issuer != p.Issuer:
 		return refused("iss is not ours")
@@ -148,9 +142,19 @@ func (p *Profile) check(c *Claims) error {
 		return refused("aud is not this gateway")
 	case c.ClientID == "" || c.Subject != c.ClientID || c.ID == "" || !c.Environment.Valid() || c.Org == "":
 		return refused("a required claim is missing")
+	}
+	return c.checkTimes(p.Clock.Now(), p.Lifetime)
+}
+
+// checkTimes holds exp, iat and nbf against now and the longest life allowed. The last check is of exp: what else is
+// wrong makes a token invalid, not expired.
+func (c *Claims) checkTimes(now time.Time, longest time.Duration) error {
+	switch {
 	case c.Expires <= 0 || c.IssuedAt <= 0:
 		return refused("exp or iat is missing")
-	case c.Expires-c.IssuedAt > int64((p.Lifetime+leeway)/time.Second):
+	case c.Expires > maxTime || c.IssuedAt > maxTime || c.NotBefore > maxTime || c.NotBefore < 0:
+		return refused("a time is out of range")
+	case c.Expires-c.IssuedAt > int64((longest+leeway)/time.Second):
 		return refused("lives longer than the policy allows")
 	case time.Unix(c.IssuedAt, 0).After(now.Add(leeway)) || time.Unix(c.NotBefore, 0).After(now.Add(leeway)):
 		return refused("not valid yet")
@@ -160,30 +164,8 @@ func (p *Profile) check(c *Claims) error {
 	return nil
 }
 
-// decode reads one part: canonical unpadded base64url, strict JSON without duplicate members, and member
-// names in exactly our spelling (encoding/json would fold case).
-func decode(part string, into any, what string) error {
-	b, err := base64.RawURLEncoding.Strict().DecodeString(part)
-	if err != nil {
-		return refused("the %s is not canonical base64url", what)
-	}
-	if err := schema.Scan(b, schema.Limits{Depth: 8}); err != nil {
-		return refused("the %s is not strict JSON", what)
-	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(b, &members); err != nil {
-		return refused("the %s is not an object", what)
-	}
-	for name := range members {
-		if strings.ToLower(name) != name {
-			return refused("the %s has a member in another spelling", what)
-		}
-	}
-	if err := json.Unmarshal(b, into); err != nil {
-		return refused("a member of the %s has the wrong type", what)
-	}
-	return nil
-}
+// maxTime is the end of the year 9999 in Unix seconds: beyond it, sums of times are not worth trusting.
+const maxTime = 253402300799
 
 func refused(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))

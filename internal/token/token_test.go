@@ -1,54 +1,31 @@
 package token
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 
 	"portway/internal/ident"
-	"portway/internal/secret"
 )
 
-type memory struct {
-	mu sync.Mutex
-	m  map[string][]byte
-}
+func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
-func (m *memory) PutOnce(_ context.Context, name string, value []byte) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if v, ok := m.m[name]; ok {
-		return v, nil
-	}
-	m.m[name] = value
-	return value, nil
-}
-
-func profile(t *testing.T) (*Profile, *ident.Manual) {
+func profile(t testing.TB) (*Profile, *ident.Manual) {
 	t.Helper()
-	sealer, err := secret.NewSealer(make([]byte, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ring, err := OpenKeyRing(context.Background(), &memory{m: map[string][]byte{}}, sealer)
-	if err != nil {
-		t.Fatal(err)
-	}
 	clock := ident.NewManual(time.Date(2026, 11, 25, 9, 0, 0, 0, time.UTC))
-	return &Profile{Issuer: "https://gw.example", Audience: "https://gw.example", Lifetime: time.Hour, Ring: ring, Clock: clock}, clock
+	return &Profile{Issuer: "https://gw.example", Audience: "https://gw.example", Lifetime: time.Hour,
+		Ring: openRing(t, newMemory(), clock), Clock: clock}, clock
 }
 
 func TestIssueAndVerify(t *testing.T) {
 	t.Parallel()
 	p, clock := profile(t)
-	raw, issued, err := p.Issue("client-1", "org-1", ident.Sandbox, "orders:read")
+	raw, issued, err := p.Issue(Grant{ClientID: "client-1", Org: "org-1", Environment: ident.Sandbox, Scope: "orders:read"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,50 +46,20 @@ func TestIssueAndVerify(t *testing.T) {
 	}
 }
 
-func TestKeyRingIsKept(t *testing.T) {
-	t.Parallel()
-	sealer, err := secret.NewSealer(make([]byte, 32))
-	if err != nil {
-		t.Fatal(err)
-	}
-	keeper := &memory{m: map[string][]byte{}}
-	first, err := OpenKeyRing(context.Background(), keeper, sealer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	second, err := OpenKeyRing(context.Background(), keeper, sealer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(first.JWKS()) != string(second.JWKS()) {
-		t.Error("a second opening made another key")
-	}
-	if strings.Contains(string(first.JWKS()), `"d"`) {
-		t.Error("the key set holds a private key")
-	}
-	for _, kept := range keeper.m {
-		if strings.Contains(string(kept), "PRIVATE") {
-			t.Error("the key is kept in the clear")
-		}
-	}
-}
-
 // TestHostileTokens signs each token with our own key where a signature is needed, so that only the named
 // defect can be the reason it is refused.
 func TestHostileTokens(t *testing.T) {
 	t.Parallel()
 	p, clock := profile(t)
-	signer := p.Ring.keys[0]
-	other, err := newKeyRing(mustKey(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	signer := p.Ring.ring.Load().keys[0]
+	stranger, _ := profile(t)
+	other := stranger.Ring.ring.Load().keys[0]
 	now := clock.Now().Unix()
 	good := func() map[string]any {
 		return map[string]any{"iss": p.Issuer, "aud": p.Audience, "sub": "c", "client_id": "c", "jti": "j", "scope": "",
 			"env": "sandbox", "org": "o", "iat": now, "exp": now + 60}
 	}
-	head := func() map[string]any { return map[string]any{"alg": "ES256", "typ": "at+jwt", "kid": signer.id} }
+	head := func() map[string]any { return map[string]any{"alg": "ES256", "typ": "at+jwt", "kid": signer.ID} }
 	sign := func(h, c any) string {
 		hb, ok := h.(string)
 		if !ok {
@@ -154,19 +101,19 @@ func TestHostileTokens(t *testing.T) {
 		"line end in between":    cut[0] + "." + cut[1] + "." + cut[2][:9] + "\r\n" + cut[2][9:],
 		"no signature":           cut[0] + "." + cut[1] + ".",
 		"zero signature":         cut[0] + "." + cut[1] + "." + b64(make([]byte, 64)),
-		"alg none":               b64([]byte(`{"alg":"none","typ":"at+jwt","kid":"`+signer.id+`"}`)) + "." + cut[1] + ".",
+		"alg none":               b64([]byte(`{"alg":"none","typ":"at+jwt","kid":"`+signer.ID+`"}`)) + "." + cut[1] + ".",
 		"alg HS256":              sign(with(head(), "alg", "HS256"), good()),
 		"typ JWT":                sign(with(head(), "typ", "JWT"), good()),
 		"typ missing":            sign(with(head(), "typ", nil), good()),
 		"kid missing":            sign(with(head(), "kid", nil), good()),
 		"kid path":               sign(with(head(), "kid", "../../etc/passwd"), good()),
-		"kid unknown":            sign(with(head(), "kid", other.keys[0].id), good()),
+		"kid unknown":            sign(with(head(), "kid", other.ID), good()),
 		"crit":                   sign(with(head(), "crit", []string{"exp"}), good()),
 		"b64":                    sign(with(head(), "b64", false), good()),
 		"jwk":                    sign(with(head(), "jwk", map[string]any{"kty": "EC"}), good()),
 		"jku":                    sign(with(head(), "jku", "http://127.0.0.1:1/keys"), good()),
 		"x5u":                    sign(with(head(), "x5u", "http://127.0.0.1:1/keys"), good()),
-		"duplicate alg":          sign(`{"alg":"ES256","alg":"ES256","typ":"at+jwt","kid":"`+signer.id+`"}`, good()),
+		"duplicate alg":          sign(`{"alg":"ES256","alg":"ES256","typ":"at+jwt","kid":"`+signer.ID+`"}`, good()),
 		"duplicate claim":        sign(head(), `{"iss":"`+p.Issuer+`","iss":"x","aud":"`+p.Audience+`"}`),
 		"case variant claim":     sign(head(), with(good(), "CLIENT_ID", "victim")),
 		"trailing data":          sign(head(), `{"iss":"x"} {}`),
@@ -183,6 +130,11 @@ func TestHostileTokens(t *testing.T) {
 		"sub is not the client":  sign(head(), with(good(), "sub", "d")),
 		"environment unknown":    sign(head(), with(good(), "env", "production")),
 		"organisation missing":   sign(head(), with(good(), "org", nil)),
+		"folded letter in claim": sign(head(), with(good(), "\u017fub", "victim")),
+		"cnf of another kind":    sign(head(), with(good(), "cnf", map[string]any{"jkt": "x"})),
+		"cnf empty":              sign(head(), with(good(), "cnf", map[string]any{})),
+		"cnf null":               sign(head(), `{"cnf":null,"iss":"`+p.Issuer+`"}`),
+		"cnf not a digest":       sign(head(), with(good(), "cnf", map[string]any{"x5t#S256": "AAAA"})),
 		"invalid UTF-8 in claim": sign(head(), "{\"iss\":\"\xff\"}"),
 	}
 	for name, raw := range cases {
@@ -195,30 +147,39 @@ func TestHostileTokens(t *testing.T) {
 	}
 }
 
-func signWith(t *testing.T, ring *KeyRing, h, c map[string]any) string {
+func signWith(t testing.TB, k *signing, h, c map[string]any) string {
 	t.Helper()
 	hb, _ := json.Marshal(h)
 	cb, _ := json.Marshal(c)
 	s := b64(hb) + "." + b64(cb)
-	sig, err := jwt.SigningMethodES256.Sign(s, ring.keys[0].private)
+	sig, err := jwt.SigningMethodES256.Sign(s, k.private)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s + "." + b64(sig)
 }
 
+func TestGrantLimits(t *testing.T) {
+	t.Parallel()
+	p, _ := profile(t)
+	for name, tt := range map[string]struct{ asked, want time.Duration }{
+		"the profile's": {0, time.Hour}, "shorter": {5 * time.Minute, 5 * time.Minute}, "longer": {48 * time.Hour, time.Hour}, "negative": {-time.Minute, time.Hour},
+	} {
+		raw, c, err := p.Issue(Grant{ClientID: "c", Org: "o", Vendor: "v", Environment: ident.Live, Lifetime: tt.asked})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := p.Verify(raw)
+		if err != nil || got != c || got.Vendor != "v" || time.Duration(got.Expires-got.IssuedAt)*time.Second != tt.want {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
 func FuzzVerify(f *testing.F) {
 	f.Add("a.b.c")
 	f.Add(base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + ".e30.")
-	sealer, err := secret.NewSealer(make([]byte, 32))
-	if err != nil {
-		f.Fatal(err)
-	}
-	ring, err := OpenKeyRing(context.Background(), &memory{m: map[string][]byte{}}, sealer)
-	if err != nil {
-		f.Fatal(err)
-	}
-	p := &Profile{Issuer: "i", Audience: "a", Lifetime: time.Hour, Ring: ring, Clock: ident.System{}}
+	p, _ := profile(f)
 	f.Fuzz(func(t *testing.T, raw string) {
 		if _, err := p.Verify(raw); err == nil {
 			t.Fatal("a token we did not sign was accepted")
@@ -227,16 +188,8 @@ func FuzzVerify(f *testing.F) {
 }
 
 func BenchmarkVerify(b *testing.B) {
-	sealer, err := secret.NewSealer(make([]byte, 32))
-	if err != nil {
-		b.Fatal(err)
-	}
-	ring, err := OpenKeyRing(context.Background(), &memory{m: map[string][]byte{}}, sealer)
-	if err != nil {
-		b.Fatal(err)
-	}
-	p := &Profile{Issuer: "i", Audience: "a", Lifetime: time.Hour, Ring: ring, Clock: ident.System{}}
-	raw, _, err := p.Issue("c", "o", ident.Live, "orders:read orders:write")
+	p, _ := profile(b)
+	raw, _, err := p.Issue(Grant{ClientID: "c", Org: "o", Environment: ident.Live, Scope: "orders:read orders:write"})
 	if err != nil {
 		b.Fatal(err)
 	}

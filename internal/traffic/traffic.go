@@ -32,7 +32,11 @@ type Call struct {
 	BytesOut        int64
 	EventID         string // the event the call stated, if any
 	Trail           []Step
-	Violations      []problem.Violation
+	// Violations are the places of a refused request, and those that were only reported.
+	Violations []problem.Violation
+	// Breaches are counted as ContractViolations and not kept with the record.
+	Breaches []Breach
+	Refs     []Ref // business numbers the call carried; a list of calls leaves them out
 }
 
 // Step is one stage of the decision trail.
@@ -60,15 +64,16 @@ type Usage struct {
 type Filter struct {
 	Application string
 	Environment partner.Environment
+	Ref         Ref // calls that carried this business number
 	MinStatus   int
 	MaxStatus   int
 	Before      string // calls older than the call with this id
 	Limit       int    // 100 when 0, 200 at most
 }
 
-// Store keeps call records and usage.
+// Store keeps call records, usage and contract violations.
 type Store interface {
-	// Append writes records and adds them to the hourly usage, in one transaction.
+	// Append writes records and adds them to the hourly usage and the contract violations, in one transaction.
 	Append(ctx context.Context, calls []Call) error
 	// Calls returns an organisation's calls, newest first.
 	Calls(ctx context.Context, org partner.OrgID, f Filter) ([]Call, error)
@@ -76,4 +81,9 @@ type Store interface {
 	Call(ctx context.Context, org partner.OrgID, id string) (*Call, error)
 	// Usage returns an organisation's hourly usage since a time, oldest first.
 	Usage(ctx context.Context, org partner.OrgID, since time.Time) ([]Usage, error)
+	// ContractViolations returns what an organisation's requests broke since a time, most calls first.
+	ContractViolations(ctx context.Context, org partner.OrgID, since time.Time) ([]ContractViolation, error)
+	// BackendViolations returns what the answers of backends broke since a time, most calls first. It is for the
+	// operator's staff: it spans organisations and names none.
+	BackendViolations(ctx context.Context, since time.Time) ([]ContractViolation, error)
 }

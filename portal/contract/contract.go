@@ -75,15 +75,19 @@ func Environments(snap *catalog.Snapshot, ver *catalog.Version) []string {
 	return out
 }
 
-// servers are the base addresses by environment; where both have one, the credential decides.
+// servers are the base addresses by environment; where both have one, the credential decides. The header that
+// chooses the version, if one does, is named beside them.
 func servers(gateway string, ver *catalog.Version, environments []string) []page.Server {
-	url := gateway + ver.Base
+	url, with := gateway+ver.Base, ""
+	if h := ver.API.VersionHeader; h != "" {
+		with = ", with " + h + ": " + ver.Name
+	}
 	if len(environments) == 2 {
-		return []page.Server{{Environment: string(ident.Sandbox) + " and " + string(ident.Live), URL: url}}
+		return []page.Server{{Environment: string(ident.Sandbox) + " and " + string(ident.Live) + with, URL: url}}
 	}
 	var out []page.Server
 	for _, e := range environments {
-		out = append(out, page.Server{Environment: e, URL: url})
+		out = append(out, page.Server{Environment: e + with, URL: url})
 	}
 	return out
 }

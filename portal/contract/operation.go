@@ -36,6 +36,10 @@ func (c *Reader) operation(r *catalog.Route, doc *schemas) page.Operation {
 	if op.Deprecated {
 		out.Lifecycle = Lifecycle("deprecated")
 	}
+	if h := r.Version.API.VersionHeader; h != "" {
+		out.Parameters = append(out.Parameters, page.Parameter{Name: h, In: "header", Kind: "string", Detail: "always " + r.Version.Name,
+			Meaning: "Chooses this version.", Required: r.Version.API.VersionDefault == ""})
+	}
 	for i := range op.Parameters {
 		param := &op.Parameters[i]
 		kind, detail := doc.kind(param.Pointer)
@@ -97,6 +101,9 @@ func problemsOf(r *catalog.Route) []page.ProblemRef {
 	if !r.Anonymous {
 		codes = append(codes, problem.AuthMissing, problem.AuthInvalidToken, problem.AuthExpired, problem.AuthEnvironment,
 			problem.AuthNotSubscribed, problem.AuthScope, problem.RateExceeded)
+	}
+	if r.Version.API.VersionHeader != "" {
+		codes = append(codes, problem.VersionUnknown)
 	}
 	if len(r.Operation.Parameters) > 0 {
 		codes = append(codes, problem.ParameterInvalid)

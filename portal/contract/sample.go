@@ -35,6 +35,9 @@ func exampleText(mediaType string, raw []byte) string {
 // curl is a command that works once the token is filled in; it holds no secret.
 func curl(gateway string, r *catalog.Route, example, bodyType string) string {
 	path, query, headers := r.Template, url.Values{}, []string(nil)
+	if h := r.Version.API.VersionHeader; h != "" {
+		headers = append(headers, h+": "+r.Version.Name)
+	}
 	for i := range r.Operation.Parameters {
 		param := &r.Operation.Parameters[i]
 		value := "{" + param.Name + "}"

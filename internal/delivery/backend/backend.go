@@ -15,10 +15,11 @@ import (
 
 const contentType = "application/cloudevents+json; charset=utf-8"
 
-// Poster makes one HTTP POST to a backend in an environment. path is below the backend's base address. The error
-// is a problem of backend.* when there was no answer; any answer, whatever its status, is none.
+// Poster makes one HTTP POST to a backend in an environment. path is below the backend's base address, org
+// whose part of the backend's call budget it takes. The error is a problem of backend.* when there was no answer; any
+// answer, whatever its status, is none.
 type Poster interface {
-	Post(ctx context.Context, b *catalog.Backend, env ident.Environment, path, contentType string, body []byte) (status int, header http.Header, answer []byte, err error)
+	Post(ctx context.Context, b *catalog.Backend, env ident.Environment, org ident.OrgID, path, contentType string, body []byte) (status int, header http.Header, answer []byte, err error)
 }
 
 // Sender implements delivery.Sender.
@@ -39,7 +40,7 @@ func (s *Sender) Send(ctx context.Context, d *delivery.Delivery, r *catalog.Deli
 	if err != nil {
 		return delivery.Sent{Reason: string(problem.Internal)}
 	}
-	status, header, _, err := s.poster.Post(ctx, r.Backend, d.Event.Environment, r.Path, contentType, body)
+	status, header, _, err := s.poster.Post(ctx, r.Backend, d.Event.Environment, d.Event.Org, r.Path, contentType, body)
 	if err != nil {
 		p := problem.From(err)
 		code := p.Code

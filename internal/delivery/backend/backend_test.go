@@ -26,7 +26,7 @@ type poster struct {
 	body        []byte
 }
 
-func (p *poster) Post(_ context.Context, b *catalog.Backend, env ident.Environment, path, contentType string, body []byte) (int, http.Header, []byte, error) {
+func (p *poster) Post(_ context.Context, b *catalog.Backend, env ident.Environment, _ ident.OrgID, path, contentType string, body []byte) (int, http.Header, []byte, error) {
 	p.backend, p.env, p.path, p.media, p.body = b, env, path, contentType, body
 	return p.status, http.Header{"Retry-After": {p.retryAfter}}, []byte("not for us"), p.err
 }

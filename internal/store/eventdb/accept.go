@@ -11,6 +11,7 @@ import (
 	"portway/internal/ident"
 	"portway/internal/problem"
 	"portway/internal/store"
+	"portway/internal/store/idempotentdb"
 )
 
 // raceRetries bounds how often an acceptance that lost a race for a key is decided anew; the second time it sees the
@@ -65,15 +66,13 @@ func (a *acceptance) run(ctx context.Context) error {
 	if len(a.in.Statements) > store.MaxEvents {
 		return problem.New(problem.BodyTooLarge, "a document states %d events at most; send it in parts", store.MaxEvents)
 	}
-	if a.in.Key != nil {
-		replay, err := lookupKey(ctx, &a.tx.Reader, a.in.Key)
-		if err != nil {
-			return err
-		}
-		if replay != nil {
-			a.result = eventlog.Result{Replay: replay}
-			return nil
-		}
+	replay, err := a.replay(ctx)
+	if err != nil {
+		return err
+	}
+	if replay != nil {
+		a.result = eventlog.Result{Replay: replay}
+		return nil
 	}
 	if err := a.checkInterchange(ctx); err != nil {
 		return err
@@ -222,49 +221,30 @@ func (a *acceptance) insertKey(ctx context.Context) error {
 	if a.in.Key == nil {
 		return nil
 	}
-	k := a.in.Key
 	rec := idempotent.Record{}
 	if a.in.Reply != nil {
 		rec = a.in.Reply(&a.result)
 	}
+	rec.Key, rec.State = *a.in.Key, idempotent.Done
 	if rec.CreatedAt == 0 {
 		rec.CreatedAt = a.store.clock.Now().UnixMicro()
 	}
-	if rec.Header == nil {
-		rec.Header = [][2]string{}
-	}
-	header, err := json.Marshal(rec.Header)
-	if err != nil {
-		return err
-	}
-	_, err = a.tx.Exec(ctx, `INSERT INTO idempotency_keys (org_id, application_id, operation, key, fingerprint, status, header, body, created_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, k.Org, k.Application, k.Operation, keyText(k.Value), k.Fingerprint, rec.Status,
-		string(header), store.Bytes(rec.Body), rec.CreatedAt)
-	return err
+	return idempotentdb.Insert(ctx, a.tx, &rec)
 }
 
-// lookupKey returns the answer of an earlier use of the key, nil if there was none, or idempotency.key_reused.
-func lookupKey(ctx context.Context, r *store.Reader, k *idempotent.Key) (*idempotent.Record, error) {
-	var row struct {
-		Fingerprint string `db:"fingerprint"`
-		Status      int    `db:"status"`
-		Header      string `db:"header"`
-		Body        []byte `db:"body"`
-		CreatedAt   int64  `db:"created_at"`
-	}
-	err := r.Get(ctx, &row, `SELECT fingerprint, status, header, body, created_at FROM idempotency_keys
-		WHERE org_id = ? AND application_id = ? AND operation = ? AND key = ?`, k.Org, k.Application, k.Operation, keyText(k.Value))
-	if errors.Is(err, store.ErrNoRow) {
+// replay returns the answer of an earlier use of the call's key, nil if there was none, or an idempotency.* problem.
+func (a *acceptance) replay(ctx context.Context) (*idempotent.Record, error) {
+	if a.in.Key == nil {
 		return nil, nil
 	}
-	if err != nil {
+	rec, err := idempotentdb.Lookup(ctx, &a.tx.Reader, *a.in.Key, "")
+	if rec == nil || err != nil {
 		return nil, err
 	}
-	if row.Fingerprint != k.Fingerprint {
-		return nil, problem.New(problem.IdempotencyReuse, "this Idempotency-Key was used for another request; use a new key")
+	if p := rec.Refusal(a.in.Key, a.store.clock.Now()); p != nil {
+		return nil, p
 	}
-	rec := &idempotent.Record{Key: *k, Status: row.Status, Body: row.Body, CreatedAt: row.CreatedAt}
-	return rec, json.Unmarshal([]byte(row.Header), &rec.Header)
+	return rec, nil
 }
 
 // keyText is a key as it is stored. Callers may join parts with U+0000, which PostgreSQL does not store; U+001F (unit

@@ -17,38 +17,12 @@ import (
 
 // Apply implements partner.Store. Objects are matched by name: organisations by slug, sites and brands by code,
 // applications and connections by slug, credentials by client id, accounts by e-mail, subscriptions by application, API
-// and environment. Credentials and subscriptions name their application by id or by slug. A stated Rev must be the
+// and environment, address rules by application and environment, grants by the vendor's application and environment.
+// Credentials, subscriptions and address rules name their application by id or by slug. A stated Rev must be the
 // stored one; an empty secret or password hash keeps the stored one. Apply narrows states but does not lift them: what
 // was suspended or revoked becomes active again by SetState only, so that reading a file again undoes no revocation.
 // Objects that the bundle does not mention stay. All problems come at once, as violations of problem.Conflict.
-func (s *Store) Apply(ctx context.Context, b *partner.Bundle) error {
-	var done partner.Bundle
-	var changed bool
-	run := func(ctx context.Context, tx *store.Tx) error {
-		done = clone(b)
-		a := &applier{store: s, tx: tx, org: &done.Organisation, refused: map[string]bool{}, pairs: map[string]string{}}
-		if err := a.bundle(ctx, &done); err != nil {
-			return err
-		}
-		changed = len(a.changed) > 0
-		if !changed {
-			return nil
-		}
-		return s.changed(ctx, tx, done.Organisation.ID, a.changed...)
-	}
-	err := s.db.Write(ctx, run)
-	if store.IsUnique(err) { // another node stored one of the names in between: now it is found
-		err = s.db.Write(ctx, run)
-	}
-	if err != nil {
-		return err
-	}
-	*b = done
-	if changed {
-		s.hintAll()
-	}
-	return nil
-}
+func (s *Store) Apply(ctx context.Context, b *partner.Bundle) error { return s.ApplyAll(ctx, b) }
 
 func clone(b *partner.Bundle) partner.Bundle {
 	out := *b
@@ -57,6 +31,8 @@ func clone(b *partner.Bundle) partner.Bundle {
 	out.Applications = append([]partner.Application(nil), b.Applications...)
 	out.Credentials = append([]partner.Credential(nil), b.Credentials...)
 	out.Subscriptions = append([]partner.Subscription(nil), b.Subscriptions...)
+	out.AddressRules = append([]partner.AddressRule(nil), b.AddressRules...)
+	out.VendorGrants = append([]partner.VendorGrant(nil), b.VendorGrants...)
 	out.Connections = append([]partner.Connection(nil), b.Connections...)
 	out.Accounts = append([]partner.Account(nil), b.Accounts...)
 	return out
@@ -94,10 +70,26 @@ func (a *applier) bundle(ctx context.Context, b *partner.Bundle) error {
 	if err := a.resolve(ctx, b); err != nil {
 		return err
 	}
+	for i := range b.Credentials {
+		if err := a.apiKey(ctx, &b.Credentials[i]); err != nil {
+			return err
+		}
+	}
 	if err := apply(ctx, a, &credentials, b.Credentials); err != nil {
 		return err
 	}
 	if err := apply(ctx, a, &subscriptions, b.Subscriptions); err != nil {
+		return err
+	}
+	if err := apply(ctx, a, &addressRules, b.AddressRules); err != nil {
+		return err
+	}
+	for i := range b.VendorGrants {
+		if err := a.vendor(ctx, &b.VendorGrants[i]); err != nil {
+			return err
+		}
+	}
+	if err := apply(ctx, a, &vendorGrants, b.VendorGrants); err != nil {
 		return err
 	}
 	for i := range b.Connections {
@@ -262,7 +254,7 @@ func (a *applier) exec(ctx context.Context, named string, object any) error {
 	return err
 }
 
-// resolve turns slugs of applications into ids in credentials and subscriptions.
+// resolve turns slugs of applications into ids in credentials, subscriptions and address rules.
 func (a *applier) resolve(ctx context.Context, b *partner.Bundle) error {
 	var stored []partner.Application
 	if err := a.tx.Select(ctx, &stored, applications.selectFrom()+" WHERE org_id = ?", b.Organisation.ID); err != nil {
@@ -291,7 +283,38 @@ func (a *applier) resolve(ctx context.Context, b *partner.Bundle) error {
 		sub := &b.Subscriptions[i]
 		lookup(subscriptions.plural, subscriptions.label(sub), &sub.Application)
 	}
+	for i := range b.AddressRules {
+		r := &b.AddressRules[i]
+		lookup(addressRules.plural, addressRules.label(r), &r.Application)
+	}
 	return nil
+}
+
+// vendor refuses a grant to an organisation that is there and is no vendor, or by one that is.
+func (a *applier) vendor(ctx context.Context, g *partner.VendorGrant) error {
+	label := vendorGrants.label(g)
+	if a.org.Kind == partner.KindVendor {
+		a.refuse(vendorGrants.plural, label, "vendor", "a vendor acts for others; nobody acts for a vendor")
+	}
+	var kinds []partner.Kind
+	err := a.tx.Select(ctx, &kinds, "SELECT kind FROM organisations WHERE slug = ?", g.Vendor)
+	if err == nil && len(kinds) > 0 && kinds[0] != partner.KindVendor {
+		a.refuse(vendorGrants.plural, label, "vendor", "organisation %q is no vendor; only a vendor's application acts for others", g.Vendor)
+	}
+	return err
+}
+
+// apiKey refuses an API key that another credential has.
+func (a *applier) apiKey(ctx context.Context, c *partner.Credential) error {
+	if c.Kind != partner.APIKey || c.SecretHash == "" {
+		return nil
+	}
+	var others []string
+	err := a.tx.Select(ctx, &others, "SELECT client_id FROM credentials WHERE kind = ? AND secret_hash = ? AND client_id <> ?", partner.APIKey, c.SecretHash, c.ClientID)
+	if err == nil && len(others) > 0 {
+		a.refuse(credentials.plural, c.ClientID, "unique", "the API key of credential %q is in use; make another", c.ClientID)
+	}
+	return err
 }
 
 // identity gives a connection its defaults and refuses an identity pair that another connection has.

@@ -102,18 +102,54 @@ var applications = kind[partner.Application]{
 
 var credentials = kind[partner.Credential]{
 	name: "credential", plural: "credentials",
-	columns: strings.Fields("id org_id application_id environment kind client_id secret_hash last_four state expires_at created_at origin rev"),
-	find:    "client_id = ?",
-	key:     func(o *partner.Credential) []any { return []any{o.ClientID} },
-	label:   func(o *partner.Credential) string { return o.ClientID },
-	head:    func(o *partner.Credential) head { return head{&o.ID, &o.Org, &o.State, &o.Origin, &o.Rev} },
+	columns: strings.Fields(`id org_id application_id environment kind client_id secret_hash last_four public_keys thumbprints subject
+		state expires_at revoked_before created_at origin rev`),
+	find:  "client_id = ?",
+	key:   func(o *partner.Credential) []any { return []any{o.ClientID} },
+	label: func(o *partner.Credential) string { return o.ClientID },
+	head:  func(o *partner.Credential) head { return head{&o.ID, &o.Org, &o.State, &o.Origin, &o.Rev} },
 	keep: func(want, have *partner.Credential) {
 		want.CreatedAt = have.CreatedAt
-		if want.SecretHash == "" {
+		want.RevokedBefore = max(want.RevokedBefore, have.RevokedBefore)
+		if want.SecretHash == "" && want.Kind == have.Kind { // a secret is none of another kind
 			want.SecretHash, want.LastFour = have.SecretHash, have.LastFour
 		}
 	},
-	check: func(o *partner.Credential) string { return environment(o.Environment) },
+	check: func(o *partner.Credential) string {
+		switch o.Kind {
+		case partner.ClientSecret, partner.PrivateKeyJWT, partner.MutualTLS, partner.APIKey:
+			return environment(o.Environment)
+		}
+		return "kind is client_secret, private_key_jwt, mtls or api_key"
+	},
+}
+
+var addressRules = kind[partner.AddressRule]{
+	name: "address rule", plural: "address_rules",
+	columns: strings.Fields("id org_id application_id environment mode allow origin rev"),
+	find:    "org_id = ? AND application_id = ? AND environment = ?",
+	key:     func(o *partner.AddressRule) []any { return []any{o.Org, o.Application, o.Environment} },
+	label:   func(o *partner.AddressRule) string { return o.Application + "/" + string(o.Environment) },
+	head:    func(o *partner.AddressRule) head { return head{&o.ID, &o.Org, nil, &o.Origin, &o.Rev} },
+	check: func(o *partner.AddressRule) string {
+		switch o.Mode {
+		case partner.AddressEnforce, partner.AddressLog, partner.AddressOff:
+			return environment(o.Environment)
+		}
+		return "mode is enforce, log or off"
+	},
+}
+
+var vendorGrants = kind[partner.VendorGrant]{
+	name: "grant", plural: "vendor_grants",
+	columns: strings.Fields("id org_id vendor application environment scopes state origin rev"),
+	find:    "org_id = ? AND vendor = ? AND application = ? AND environment = ?",
+	key:     func(o *partner.VendorGrant) []any { return []any{o.Org, o.Vendor, o.Application, o.Environment} },
+	label: func(o *partner.VendorGrant) string {
+		return o.Vendor + "/" + o.Application + "/" + string(o.Environment)
+	},
+	head:  func(o *partner.VendorGrant) head { return head{&o.ID, &o.Org, &o.State, &o.Origin, &o.Rev} },
+	check: func(o *partner.VendorGrant) string { return environment(o.Environment) },
 }
 
 var subscriptions = kind[partner.Subscription]{

@@ -62,6 +62,8 @@ func (s *Store) Organisation(ctx context.Context, org partner.OrgID) (*partner.B
 		{&b.Applications, applications.selectFrom() + " WHERE org_id = ? ORDER BY slug"},
 		{&b.Credentials, credentials.selectFrom() + " WHERE org_id = ? ORDER BY created_at, client_id"},
 		{&b.Subscriptions, subscriptions.selectFrom() + " WHERE org_id = ? ORDER BY application_id, api, environment"},
+		{&b.AddressRules, addressRules.selectFrom() + " WHERE org_id = ? ORDER BY application_id, environment"},
+		{&b.VendorGrants, vendorGrants.selectFrom() + " WHERE org_id = ? ORDER BY vendor, application, environment"},
 		{&b.Connections, connections.selectFrom() + " WHERE org_id = ? ORDER BY slug"},
 		{&b.Accounts, accounts.selectFrom() + " WHERE org_id = ? ORDER BY email"},
 	} {
@@ -79,13 +81,14 @@ var stateful = map[string]struct{ table, org string }{
 	"credential":   {"credentials", "org_id"},
 	"subscription": {"subscriptions", "org_id"},
 	"connection":   {"connections", "org_id"},
+	"grant":        {"vendor_grants", "org_id"},
 }
 
 // SetState implements partner.Store.
 func (s *Store) SetState(ctx context.Context, org partner.OrgID, kind, id string, state partner.State) error {
 	k, ok := stateful[kind]
 	if !ok {
-		return problem.New(problem.NotFound, "there is no kind %q with a state (have application, connection, credential, organisation, subscription)", kind)
+		return problem.New(problem.NotFound, "there is no kind %q with a state (have application, connection, credential, grant, organisation, subscription)", kind)
 	}
 	if !validState(state) {
 		return problem.New(problem.Conflict, "a state is active, suspended or revoked")
@@ -113,13 +116,17 @@ func validState(s partner.State) bool {
 // changed appends to changes. It comes last in its transaction: on PostgreSQL it waits for other writers of changes,
 // and whoever waits for a row of this one's then only waits for the commit.
 func (s *Store) changed(ctx context.Context, tx *store.Tx, org partner.OrgID, kinds ...string) error {
+	return s.change(ctx, tx, string(org), kinds...)
+}
+
+func (s *Store) change(ctx context.Context, tx *store.Tx, object string, kinds ...string) error {
 	if lock := s.db.Dialect().LockChanges; lock != "" {
 		if _, err := tx.Exec(ctx, lock); err != nil {
 			return err
 		}
 	}
 	for _, kind := range kinds {
-		if _, err := tx.Exec(ctx, "INSERT INTO changes (kind, object_id) VALUES (?, ?)", kind, org); err != nil {
+		if _, err := tx.Exec(ctx, "INSERT INTO changes (kind, object_id) VALUES (?, ?)", kind, object); err != nil {
 			return err
 		}
 	}

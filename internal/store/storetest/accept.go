@@ -155,7 +155,7 @@ func race(t *testing.T, db *store.DB) {
 
 // keyed adds an idempotency key whose record tells the event id.
 func keyed(a eventlog.Acceptance, value, fingerprint string) eventlog.Acceptance {
-	a.Key = &idempotent.Key{Org: a.Document.Org, Application: a.Document.Application, Operation: "operation", Value: value, Fingerprint: fingerprint}
+	a.Key = &idempotent.Key{Org: a.Document.Org, Application: a.Document.Application, Environment: a.Document.Environment, Operation: "operation", Value: value, Fingerprint: fingerprint}
 	a.Reply = func(r *eventlog.Result) idempotent.Record {
 		return idempotent.Record{Status: 202, Header: [][2]string{{"Location", "/x"}}, Body: []byte(r.Outcomes[0].EventID)}
 	}

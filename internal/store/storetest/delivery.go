@@ -17,6 +17,7 @@ var deliveryCases = map[string]func(*testing.T, *store.DB){
 	"a head that waits lets successors pass":          retryPasses,
 	"an expired lease is due again and fences":        leaseExpires,
 	"many workers share the work and take none twice": leaseShared,
+	"the backlog is counted by lane":                  backlog,
 	"lanes and limits":                                lanes,
 	"next tells when there is work":                   nextDue,
 }

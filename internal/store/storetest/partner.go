@@ -22,11 +22,17 @@ var partnerCases = map[string]func(*testing.T, *store.DB){
 	"two origins for one name are refused":        origins,
 	"all problems come at once and nothing stays": allProblems,
 	"names of others are taken":                   taken,
+	"several are applied together or not at all":  appliedTogether,
 	"a stale revision is refused":                 stale,
 	"applying does not lift a revocation":         noLift,
 	"states belong to their organisation":         stateTenancy,
 	"a revocation reaches the directory at once":  revocation,
 	"changes are complete beside writers":         changesComplete,
+	"every kind of credential reads back":         credentialKinds,
+	"an API key belongs to one credential":        apiKeyTaken,
+	"a vendor is granted access by its slugs":     vendorGranted,
+	"revocations of every kind reach a node":      revocations,
+	"a thing is presented once":                   presentedOnce,
 }
 
 // bundle is an organisation with one of everything; credentials and subscriptions name the application by slug.

@@ -31,6 +31,7 @@ func RunSuite(t *testing.T, open func(t *testing.T) *store.DB) {
 		"partner":  partnerCases,
 		"account":  accountCases,
 		"traffic":  trafficCases,
+		"quota":    quotaCases,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -21,6 +21,9 @@ var trafficCases = map[string]func(*testing.T, *store.DB){
 	"usage is counted once by the hour":                usage,
 	"calls of nobody are visible to nobody":            nobody,
 	"concurrent appends all count":                     concurrentUsage,
+	"contract violations are counted by place":         contractViolations,
+	"concurrent contract violations all count":         concurrentViolations,
+	"calls are found by their business numbers":        callRefs,
 }
 
 // call is the i-th call of org, i minutes after the start; odd ones are live, every third failed.

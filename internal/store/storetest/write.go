@@ -20,7 +20,8 @@ var writeCases = map[string]func(*testing.T, *store.DB){
 }
 
 var settingsCases = map[string]func(*testing.T, *store.DB){
-	"the first value wins": putOnce,
+	"the first value wins":             putOnce,
+	"of two changes at once, one wins": swap,
 }
 
 func put(key string) func(context.Context, *store.Tx) error {
@@ -163,4 +164,31 @@ func putOnce(t *testing.T, db *store.DB) {
 	v, err := s.Get(ctx, "cursor")
 	check(t, err)
 	equal(t, "read value", string(v), kept[0])
+}
+
+func swap(t *testing.T, db *store.DB) {
+	s := store.NewSettings(db)
+	ctx := context.Background()
+	if done, err := s.Swap(ctx, "keys", nil, []byte{1}); done || err != nil {
+		t.Errorf("a setting that is not there: %v, %v", done, err)
+	}
+	first := []byte{0, 255, 0}
+	_, err := s.PutOnce(ctx, "keys", first)
+	check(t, err)
+	var wg sync.WaitGroup
+	won := make([]bool, 8)
+	for i := range won {
+		wg.Go(func() {
+			var err error
+			if won[i], err = s.Swap(ctx, "keys", first, []byte{byte(i), 0, 1}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	kept, err := s.Get(ctx, "keys")
+	check(t, err)
+	for i, done := range won {
+		equal(t, fmt.Sprintf("winner %d", i), done, int(kept[0]) == i && len(kept) == 3 && kept[2] == 1)
+	}
 }

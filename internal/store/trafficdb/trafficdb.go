@@ -1,5 +1,6 @@
-// Package trafficdb keeps call records and hourly usage: on SQLite sandbox calls beside the truth, with fsync, because
-// they are evidence in certification, and live ones in a file of their own; on PostgreSQL all in one place.
+// Package trafficdb keeps call records, hourly usage and contract violations: on SQLite those of sandbox calls beside
+// the truth, with fsync, because they are evidence in certification, and live ones in a file of their own; on
+// PostgreSQL all in one place.
 package trafficdb
 
 import (
@@ -56,17 +57,25 @@ func (s *Store) append(ctx context.Context, calls []traffic.Call, write writeFun
 		return nil
 	}
 	return write(ctx, func(ctx context.Context, tx *store.Tx) error {
-		usage := map[traffic.Usage]*count{}
+		usage, broken := map[traffic.Usage]*count{}, tallies{}
 		for i := range calls {
 			added, err := insert(ctx, tx, &calls[i])
 			if err != nil {
 				return err
 			}
-			if added {
-				add(usage, &calls[i])
+			if !added {
+				continue
+			}
+			add(usage, &calls[i])
+			broken.addBreaches(&calls[i])
+			if err := addRefs(ctx, tx, &calls[i]); err != nil {
+				return err
 			}
 		}
-		return addUsage(ctx, tx, usage)
+		if err := addUsage(ctx, tx, usage); err != nil {
+			return err
+		}
+		return broken.write(ctx, tx)
 	})
 }
 
@@ -113,6 +122,10 @@ func (s *Store) Calls(ctx context.Context, org partner.OrgID, f traffic.Filter) 
 	}
 	if f.Environment != "" {
 		query, args = query+" AND environment = ?", append(args, f.Environment)
+	}
+	if f.Ref.Value != "" {
+		query += " AND id IN (SELECT call_id FROM call_refs WHERE org_id = ? AND scheme = ? AND value = ?)"
+		args = append(args, org, f.Ref.Scheme, f.Ref.Value)
 	}
 	if f.MinStatus > 0 {
 		query, args = query+" AND status >= ?", append(args, f.MinStatus)
@@ -177,6 +190,9 @@ func (s *Store) Call(ctx context.Context, org partner.OrgID, id string) (*traffi
 				return nil, err
 			}
 			c, err := found.call()
+			if err == nil {
+				c.Refs, err = refsOf(ctx, r, id)
+			}
 			return &c, err
 		}
 	}
