@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"portway/gateway/exchange"
+	"portway/internal/catalog"
 	"portway/internal/ident"
 	"portway/internal/partner"
 	"portway/internal/problem"
@@ -35,6 +36,12 @@ func (*Identify) Name() string { return "identify" }
 // to the log, never to the caller.
 func (s *Identify) Run(ctx context.Context, x *exchange.Exchange) error {
 	if x.Route.Anonymous {
+		if x.Route.Dispatch == catalog.Proxy { // it has no caller to say which backend: the host name does, live otherwise
+			x.Environment = x.HostEnvironment
+			if x.Environment == "" {
+				x.Environment = ident.Live
+			}
+		}
 		return nil
 	}
 	if s.Open != nil {

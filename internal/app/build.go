@@ -343,7 +343,7 @@ func (p *program) buildServers(ctx context.Context) error {
 			"issueToken": oauth.Token, "revokeToken": oauth.Revoke, "getJwks": oauth.Keys, "getAuthorizationServer": oauth.Metadata,
 		}}),
 		Keys:     keys,
-		Recorder: p.recorder,
+		Recorder: p.recording(),
 		Docs:     p.portalURL + "/problems/",
 		Clock:    p.clock,
 		Log:      p.log,
@@ -363,6 +363,25 @@ func (p *program) buildServers(ctx context.Context) error {
 	p.servers = append(p.servers, server{"gateway", g.Serve, g.Shutdown}, server{"portal", p.overTLS("portal", site.Serve), site.Shutdown})
 	p.observe(events, limits)
 	return nil
+}
+
+// recording is where the records of calls go: with --no-call-records only those of the sandbox, which are evidence.
+func (p *program) recording() gateway.Recorder {
+	if p.settings.CallRecords {
+		return p.recorder
+	}
+	p.log.Warn("live calls are not recorded (--no-call-records)")
+	return sandboxOnly{p.recorder}
+}
+
+type sandboxOnly struct{ *traffic.Recorder }
+
+// Record drops live calls.
+func (s sandboxOnly) Record(ctx context.Context, c traffic.Call) error {
+	if c.Environment == ident.Live {
+		return nil
+	}
+	return s.Recorder.Record(ctx, c)
 }
 
 // openAccessLog is where the line of each call goes: the file of --access-log, as JSON, or the log.

@@ -32,16 +32,21 @@ func (p *portway) start(_ string, s *scenario) (*gateway, bool, error) {
 	}
 	ready := filepath.Join(dir, "ready.json")
 	cmd := exec.Command(p.binary, "serve", "--config", dir, "--data", filepath.Join(dir, "data"), "--gateway-listen", "127.0.0.1:0",
-		"--portal-listen", "127.0.0.1:0", "--ready-file", ready, "--log-level", "warn")
+		"--portal-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--ready-file", ready, "--log-level", "warn")
+	if s.all {
+		cmd.Args = append(cmd.Args, "--access-log", filepath.Join(dir, "access.log"))
+	} else {
+		cmd.Args = append(cmd.Args, "--no-call-records")
+	}
 	g, err := launch(cmd, func() { os.RemoveAll(dir) })
 	if err != nil {
 		return nil, true, err
 	}
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		var r struct{ Gateway string }
+		var r struct{ Gateway, Admin string }
 		if b, err := os.ReadFile(ready); err == nil && json.Unmarshal(b, &r) == nil {
-			g.address = strings.TrimPrefix(r.Gateway, "http://")
+			g.address, g.admin = strings.TrimPrefix(r.Gateway, "http://"), r.Admin
 			return g, true, nil
 		}
 		if time.Now().After(deadline) {
@@ -66,11 +71,15 @@ func (p *portway) install(dir string, s *scenario) error {
 	if s.limit {
 		plan = "kind: plan\nschema: 1\nname: High\nlimits:\n  - {name: burst, rate: 10000000, per: 1s, burst: 10000000}\n"
 	}
+	response := `"off"`
+	if s.all {
+		response = "report"
+	}
 	files := map[string]string{
 		"specs/shipments/v1/openapi.yaml": contract,
 		"policies/apis/shipments.yaml": "kind: api\nschema: 1\ntitle: Shipments\nversions: {v1: {base: \"\"}}\noperations:\n" +
-			"  createShipment: {dispatch: proxy, backend: {fixed: bench}, idempotency: {key: none}, response: \"off\"}\n" +
-			"  getShipment: {dispatch: proxy, backend: {fixed: bench}, response: \"off\"}\n",
+			"  createShipment: {dispatch: proxy, backend: {fixed: bench}, idempotency: {key: none}, response: " + response + "}\n" +
+			"  getShipment: {dispatch: proxy, backend: {fixed: bench}, response: " + response + "}\n",
 		"policies/plans/bench.yaml":    plan,
 		"policies/backends/bench.yaml": "kind: backend\nschema: 1\nname: Bench\nurls: {live: \"http://" + p.backend.address + "\"}\n",
 		"policies/issuers/bench.yaml": "kind: issuer\nschema: 1\nissuer: \"" + p.backend.issuer() + "\"\nprofile: jwt\naudience: " + tokenAudience +

@@ -24,6 +24,7 @@ type options struct {
 	repetitions int
 	connections int
 	jsonFile    string
+	profile     bool
 	peers       peerList
 }
 
@@ -49,12 +50,13 @@ func main() {
 	o := options{}
 	flag.StringVar(&o.workload, "workload", os.Getenv("PORTWAY_BENCH"), "folder of the workload: contract, payloads, the backend's answers (PORTWAY_BENCH)")
 	flag.StringVar(&o.binary, "binary", "bin/portway", "the built program")
-	flag.StringVar(&o.scenarios, "scenarios", "S0,P0,S1,S1E,S2,S3,S4", "which to run; S1c and S3c take tokens never seen before")
+	flag.StringVar(&o.scenarios, "scenarios", "S0,P0,S1,S1E,S2,S3,S4,S3+", "which to run; S1c and S3c take tokens never seen before")
 	flag.DurationVar(&o.warmUp, "warm-up", 2*time.Second, "before each measured run")
 	flag.DurationVar(&o.run, "run", 8*time.Second, "length of each measured run")
 	flag.IntVar(&o.repetitions, "repetitions", 3, "interleaved; the median is shown")
 	flag.IntVar(&o.connections, "connections", 32, "concurrent connections")
 	flag.StringVar(&o.jsonFile, "json", "", "also write the results to this file")
+	flag.BoolVar(&o.profile, "profile", false, "write <scenario>.pprof of our process, taken during the measured run")
 	flag.Var(&o.peers, "peer", "another gateway in the same run, as NAME=CMD; repeatable")
 	flag.Parse()
 	if err := run(o); err != nil {
@@ -77,7 +79,7 @@ func run(o options) error {
 	var names []string
 	for _, s := range strings.Split(o.scenarios, ",") {
 		if scenarios[s] == nil {
-			return fmt.Errorf("scenario %q: use S0, P0, S1, S1E, S2, S3, S4, S1c or S3c", s)
+			return fmt.Errorf("scenario %q: use S0, P0, S1, S1E, S2, S3, S3+, S4, S1c or S3c", s)
 		}
 		names = append(names, s)
 	}

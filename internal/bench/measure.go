@@ -1,11 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 )
 
 // starter starts one gateway for a scenario.
@@ -19,6 +24,7 @@ type starter interface {
 type gateway struct {
 	address string
 	pid     int
+	admin   string // where its profile is, "" if it has none
 	stop    func()
 	done    <-chan struct{}
 }
@@ -93,7 +99,12 @@ func measure(o options, w *workload, back *backend, st starter, name string, s *
 		skip = int(warm.requests)
 	}
 	cpu, steal := cpuTicks(g.pid), stealTicks()
+	var profiled sync.WaitGroup
+	if o.profile && g.admin != "" {
+		profiled.Go(func() { saveProfile(g.admin, name, o.run) })
+	}
 	l := load(g.address, w, s, tokens, o.connections, o.run, skip)
+	profiled.Wait()
 	used, stolen := cpuTicks(g.pid)-cpu, stealTicks()-steal
 	if l.wrong > 0 {
 		return nil, fmt.Sprintf("%d wrong answers, such as %s", l.wrong, l.firstBad)
@@ -105,6 +116,24 @@ func measure(o options, w *workload, back *backend, st starter, name string, s *
 	return &figure{MicrosPerRequest: float64(used) * tick / float64(l.requests), PerSecond: float64(l.requests) / l.took.Seconds(),
 		P50: l.quantile(0.5).Seconds() * 1000, P99: l.quantile(0.99).Seconds() * 1000, RSSMB: rssMB(g.pid),
 		StealPercent: float64(stolen) / (l.took.Seconds() * 100) * 100}, ""
+}
+
+// saveProfile keeps the process's CPU profile of the run as <scenario>.pprof.
+func saveProfile(admin, name string, d time.Duration) {
+	res, err := http.Get(fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", admin, max(1, int(d.Seconds()))))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench: profile:", err)
+		return
+	}
+	defer res.Body.Close()
+	f, err := os.Create(name + ".pprof")
+	if err == nil {
+		_, err = io.Copy(f, res.Body)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench: profile:", err)
+	}
 }
 
 // cpuTicks is utime + stime of a process and its children that are gone (proc(5), fields 14 to 17).

@@ -23,6 +23,7 @@ type scenario struct {
 	fresh   bool   // every request carries a token never seen before
 	limit   bool   // a rate limit per client, never reached
 	schema  bool   // parameters and body are validated
+	all     bool   // call records, access log, response validation in report mode
 	want    int    // status; 400 stands for any 4xx
 }
 
@@ -34,6 +35,7 @@ var scenarios = map[string]*scenario{
 	"S2":  {token: "RS256", limit: true, want: 200},
 	"S3":  {token: "RS256", limit: true, schema: true, post: true, want: 201},
 	"S4":  {token: "RS256", limit: true, schema: true, post: true, invalid: true, want: 400},
+	"S3+": {token: "RS256", limit: true, schema: true, post: true, all: true, want: 201},
 	"S1c": {token: "RS256", fresh: true, want: 200},
 	"S3c": {token: "RS256", fresh: true, limit: true, schema: true, post: true, want: 201},
 }

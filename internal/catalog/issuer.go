@@ -17,6 +17,10 @@ const (
 	ProfileJWT     = "jwt"     // typ JWT; iss, aud, exp, iat and the identity claim
 )
 
+// maxIssuerLifetime is the longest life a policy may grant to another issuer's tokens: 400 days. Long lives are the
+// other side's choice; revoking the client here ends them at once.
+const maxIssuerLifetime = 400 * 24 * time.Hour
+
 // Issuer is an external authorization server whose access tokens are taken. What a token may do is what the application
 // it stands for may do.
 type Issuer struct {
@@ -100,8 +104,8 @@ func (l *loader) issuer(id, file string, src []byte) {
 	if !isKeyAddress(f.JWKS) {
 		bad("jwks", "not an absolute https address without user and fragment (http is for loopback hosts only)")
 	}
-	if is.MaxLifetime < time.Minute || is.MaxLifetime > 24*time.Hour {
-		bad("maxLifetime", "use 1m to 24h")
+	if is.MaxLifetime < time.Minute || is.MaxLifetime > maxIssuerLifetime {
+		bad("maxLifetime", "use 1m to 9600h")
 	}
 	if f.Untyped && f.Profile != ProfileJWT {
 		bad("untyped", "only profile jwt has tokens without typ")

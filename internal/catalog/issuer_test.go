@@ -54,7 +54,7 @@ func TestIssuer(t *testing.T) {
 		"keys over HTTP":      {"https://login.example/keys", "http://login.example/keys", ":7: jwks: not an absolute https address"},
 		"keys with a user":    {"https://login.example/keys", "https://u:p@login.example/keys", "jwks: not an absolute https address"},
 		"no keys":             {"jwks: https://login.example/keys\n", "", "jwks: not an absolute https address"},
-		"lifetime":            {"environment: live", "environment: live\nmaxLifetime: 48h", ":9: maxLifetime: use 1m to 24h"},
+		"lifetime":            {"environment: live", "environment: live\nmaxLifetime: 10000h", ":9: maxLifetime: use 1m to 9600h"},
 		"untyped rfc9068":     {"profile: jwt", "profile: rfc9068\nuntyped: true", "untyped: only profile jwt"},
 		"environment unknown": {"environment: live", "environment: prod", `environment: "prod": use sandbox or live`},
 		"no environment":      {"environment: live\n", "", "environment: give either"},

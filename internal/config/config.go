@@ -48,6 +48,8 @@ type Settings struct {
 	WatchEvery time.Duration `name:"watch-every" default:"1s" help:"How often specs, policies and certificates are looked at for changes. 0: read again on SIGHUP only."`
 	AccessLog  string        `name:"access-log" placeholder:"FILE" help:"One JSON line per call goes here, opened anew on SIGHUP; to the log without it."`
 
+	CallRecords bool `name:"call-records" default:"true" negatable:"" help:"Keep a record of each live call, for the portal and usage. Sandbox calls are always recorded; off is for measuring what records cost."`
+
 	Redis           string `name:"redis" placeholder:"REF" help:"Redis that nodes share limits in, as env:NAME or file:/path, or its address itself if that is on loopback and has no password. Limits are each node's own without it."`
 	Nodes           int    `name:"nodes" default:"1" help:"How many nodes share the limits: while Redis is away, or without one, each gives its share."`
 	AddressRate     int    `name:"address-rate" default:"6000" help:"Calls a minute that a client address (IPv6: a /64) may make to one node, identified or not; loopback is not counted. 0 is no limit."`
