@@ -54,7 +54,6 @@ type process struct {
 	ready map[string]any
 	logs  *lockedBuffer
 	ended chan struct{}
-	token string
 }
 
 // launch starts the binary with the given arguments and waits for its ready file.

@@ -30,6 +30,9 @@ func (p *program) ready(out io.Writer) error {
 		}
 	}
 	fmt.Fprintf(out, "\nPortway %s serves.\n  gateway  %s\n  portal   %s\n", Version, p.gatewayURL, p.portalURL)
+	if p.listeners["admin"] != nil {
+		fmt.Fprintf(out, "  admin    %s\n", p.address("admin"))
+	}
 	switch {
 	case p.settings.Demo:
 		p.demoBanner(out)

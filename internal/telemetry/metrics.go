@@ -6,6 +6,7 @@
 package telemetry
 
 import (
+	"regexp"
 	"strconv"
 	"time"
 
@@ -18,6 +19,9 @@ const none = "none"
 
 // latency are the buckets of times, in seconds.
 var latency = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+
+// live is what the last collection found in use: unlike what is allocated, it shows a leak without the garbage of the moment.
+var live = collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile("^/gc/heap/live:bytes$")}
 
 // Metrics are the numbers of one running program. A nil *Metrics takes everything and keeps nothing.
 type Metrics struct {
@@ -60,7 +64,7 @@ func NewMetrics(version string) *Metrics {
 			Help: "Writes that shared one commit, by database file."}, []string{"file"}),
 	}
 	m.registry.MustRegister(m.calls, m.refusals, m.gateway, m.backend, m.attempts, m.breakers, m.logged, m.panics, m.reloads, m.groups,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(live)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.Add(Series{Name: "portway_build_info", Help: "Always 1; the version is the label.", Labels: []string{"version"},
 		Read: func(emit Emit) { emit(1, version) }})
 	return m

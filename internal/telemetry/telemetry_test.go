@@ -67,7 +67,7 @@ func TestMetricsAreCountedUnderClosedLabels(t *testing.T) {
 		`portway_store_group_writes_bucket{file="portway.db",le="8"} 1`,
 		`portway_deliveries{lane="bulk",state="pending"} 3`,
 		`portway_build_info{version="1.2.3"} 1`,
-		"go_memstats_heap_alloc_bytes ", "process_cpu_seconds_total ",
+		"go_memstats_heap_alloc_bytes ", "go_gc_heap_live_bytes ", "process_cpu_seconds_total ",
 	} {
 		if !strings.Contains(text, line) {
 			t.Errorf("no line %q", line)
