@@ -28,9 +28,12 @@ func (Inbound) Run(ctx context.Context, x *exchange.Exchange) error {
 	if x.Route.Dispatch != catalog.Proxy {
 		return nil
 	}
-	input, err := inputOf(x)
-	if err != nil {
-		return err
+	var input map[string]any
+	if translated(x) {
+		var err error
+		if input, err = inputOf(x); err != nil {
+			return err
+		}
 	}
 	line := versions(x.Route)
 	body, err := upgrade(ctx, line, x.Body, input)
@@ -68,6 +71,22 @@ func (Inbound) Run(ctx context.Context, x *exchange.Exchange) error {
 	}
 	x.Upstream = up
 	return nil
+}
+
+// translated reports whether the call's content is needed beyond its bytes: to choose the backend, or by a mapping of
+// the request or of the answer. Only then is the body decoded.
+func translated(x *exchange.Exchange) bool {
+	r := x.Route
+	if r.Up != nil || r.Down != nil || r.Select == nil || r.Select.Fixed == "" {
+		return true
+	}
+	b := x.Snapshot.Backends[r.Select.Fixed]
+	if b == nil {
+		return true
+	}
+	line := versions(r)
+	own := operation(b, line[len(line)-1])
+	return own == nil || own.Request != nil || own.Response != nil
 }
 
 // inputOf is the call as mappings see it: path, query and body.
