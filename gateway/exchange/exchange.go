@@ -141,6 +141,7 @@ type Exchange struct {
 	UpstreamTook time.Duration
 	Trail        []traffic.Step
 	note         string
+	mark         time.Time // when the stage under way began
 	releases     []func()
 }
 

@@ -37,6 +37,10 @@ func (p *Pipeline) Run(ctx context.Context, x *Exchange) {
 			p.release(ctx, x)
 		}
 	}()
+	x.mark = p.Clock.Now()
+	if x.Trail == nil {
+		x.Trail = make([]traffic.Step, 0, len(p.Inbound)+len(p.Produced)+len(p.Every)+1)
+	}
 	err := p.stages(ctx, x, p.Inbound, true)
 	if err == nil && x.Response == nil {
 		if err = p.dispatch(ctx, x); err == nil {
@@ -89,14 +93,16 @@ func (p *Pipeline) stages(ctx context.Context, x *Exchange, list []Stage, stopAt
 
 // stage runs one stage, times it, and turns a panic into an error.
 func (p *Pipeline) stage(ctx context.Context, x *Exchange, s Stage) (err error) {
-	began, before := p.Clock.Now(), x.Response
+	before := x.Response
 	x.note = ""
 	defer func() {
 		if r := recover(); r != nil {
 			p.Log.ErrorContext(ctx, "panic", "request_id", x.ID, "stage", s.Name(), "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 			err = problem.New(problem.Internal, "the gateway failed; the request id names this call in our log")
 		}
-		step := traffic.Step{Stage: s.Name(), Micros: p.Clock.Now().Sub(began).Microseconds(), Result: "passed", Note: x.note}
+		now := p.Clock.Now() // a stage's end is the next one's beginning: the clock is read once for each
+		step := traffic.Step{Stage: s.Name(), Micros: now.Sub(x.mark).Microseconds(), Result: "passed", Note: x.note}
+		x.mark = now
 		if err != nil {
 			step.Result = "refused"
 		} else if before == nil && x.Response != nil {
