@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"portway/internal/ident"
+	"portway/internal/needs"
 	"portway/internal/problem"
 	"portway/internal/traffic"
 )
@@ -33,10 +33,7 @@ func chromium(t *testing.T) context.Context {
 		}
 	}
 	if path == "" {
-		if slices.Contains(strings.Split(os.Getenv("TEST_REQUIRE"), ","), "chromium") {
-			t.Fatal("no chromium on this machine, but TEST_REQUIRE asks for it")
-		}
-		t.Skip("no chromium on this machine: install it to run the browser journey")
+		needs.Missing(t, "chromium", "no chromium on this machine for the browser journey")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)

@@ -66,7 +66,7 @@ func TestBadInput(t *testing.T) {
 	if got := r.do(call{method: "POST", path: "/orders/v1/releases", body: release("SO-BAD-1"), as: erpClient}); got.status != 202 {
 		t.Fatalf("release: %d %s", got.status, got.body)
 	}
-	expired := "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IngifQ.e30.AAAA"
+	foreign := "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6IngifQ.e30.AAAA"
 	cases := []struct {
 		name   string
 		call   call
@@ -74,7 +74,7 @@ func TestBadInput(t *testing.T) {
 		code   string
 	}{
 		{"no token", call{method: "GET", path: "/orders/v1/feed"}, 401, "auth.missing"},
-		{"foreign token", call{method: "GET", path: "/orders/v1/feed", header: map[string]string{"Authorization": "Bearer " + expired}}, 401, "auth.invalid_token"},
+		{"foreign token", call{method: "GET", path: "/orders/v1/feed", header: map[string]string{"Authorization": "Bearer " + foreign}}, 401, "auth.invalid_token"},
 		{"unknown path", call{method: "GET", path: "/orders/v1/nothing", as: harbor}, 404, "route.unknown"},
 		{"unknown version", call{method: "GET", path: "/orders/v3/feed", as: harbor}, 404, "version.unknown"},
 		{"unknown method", call{method: "DELETE", path: "/orders/v1/feed", as: harbor}, 405, "route.method"},

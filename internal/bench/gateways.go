@@ -140,15 +140,15 @@ func launch(cmd *exec.Cmd, after func()) (*gateway, error) {
 	}
 	done := make(chan struct{})
 	go func() {
-		cmd.Wait() //nolint:errcheck // its end is what counts
+		_ = cmd.Wait() // that it ended is what counts, not how
 		close(done)
 	}()
 	return &gateway{pid: cmd.Process.Pid, done: done, stop: func() {
-		syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) //nolint:errcheck // gone already is as good
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) // gone already is as good
 		select {
 		case <-done:
 		case <-time.After(10 * time.Second):
-			syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) //nolint:errcheck
+			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 			<-done
 		}
 		if after != nil {

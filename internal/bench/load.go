@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net"
+	"os"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -45,7 +46,11 @@ func startBackend(w *workload) (*backend, error) {
 		return nil, err
 	}
 	b.address = ln.Addr().String()
-	go b.server.Serve(ln) //nolint:errcheck // ends with stop
+	go func() {
+		if err := b.server.Serve(ln); err != nil { // nil after stop
+			fmt.Fprintln(os.Stderr, "bench: backend:", err)
+		}
+	}()
 	return b, nil
 }
 
@@ -54,7 +59,7 @@ func (b *backend) issuer() string { return "http://" + b.address + "/" }
 
 func (b *backend) stop() {
 	if err := b.server.Shutdown(); err != nil {
-		fmt.Println("bench: backend:", err)
+		fmt.Fprintln(os.Stderr, "bench: backend:", err)
 	}
 }
 
